@@ -1,0 +1,2 @@
+//! Carrick.
+pub mod base;
