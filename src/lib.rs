@@ -1,2 +1,4 @@
 //! Carrick.
 pub mod base;
+pub mod directory;
+pub mod link;

@@ -1,0 +1,29 @@
+//! Lines of a call's ladder, for the demo, the trace command and the page. Fixed size, lossy.
+
+use std::net::SocketAddr;
+
+use crate::base::bounded::Text;
+use crate::base::id::CallId;
+use crate::base::packet::Transport;
+use crate::base::time::Instant;
+
+/// One message of a call, seen at the edge.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// When.
+    pub at: Instant,
+    /// Which call; `None` before there is one (challenges, refusals).
+    pub call: Option<CallId>,
+    /// SIP Call-ID of the message, clipped.
+    pub sip_call_id: Text<64>,
+    /// Whether it came in.
+    pub inbound: bool,
+    /// Whether it repeats an earlier one.
+    pub retransmission: bool,
+    /// The other side.
+    pub peer: SocketAddr,
+    /// Transport.
+    pub transport: Transport,
+    /// `INVITE`, `200 OK`, with `(SDP)` behind it where a description is carried.
+    pub summary: Text<64>,
+}
