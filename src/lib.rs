@@ -2,4 +2,5 @@
 pub mod base;
 pub mod directory;
 pub mod link;
+pub mod sip;
 pub mod wire;

@@ -1,0 +1,2 @@
+//! L3: RFC 3261 machines, sans-IO.
+pub mod dialog;
