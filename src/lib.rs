@@ -2,3 +2,5 @@
 pub mod base;
 pub mod directory;
 pub mod link;
+pub mod media;
+pub mod wire;
