@@ -239,7 +239,7 @@ impl Relay {
                 Some(signalled) => Some(signalled),
                 None => above,
             };
-            leg.control.destination = control.unwrap_or(SocketAddr::new(rtp.ip(), 0));
+            leg.control.destination = control.unwrap_or_else(|| SocketAddr::new(rtp.ip(), 0));
             leg.control.source = Endpoint::new(leg.control.destination);
             leg.control.learning = agreed.learning == Learning::Nat;
         }

@@ -221,7 +221,7 @@ impl<'a> Writer<'a> {
     }
 
     fn packet(&mut self, count: u8, kind: u8, body: &[u8]) {
-        debug_assert!(body.len() % 4 == 0);
+        debug_assert!(body.len().is_multiple_of(4));
         let rest = self.buffer.get_mut(self.length..).unwrap_or_default();
         let Some(room) = rest.get_mut(..4 + body.len()) else {
             return;

@@ -2,6 +2,7 @@ use super::*;
 use crate::base::packet::MediaPort;
 use crate::wire::rtp::Rewrite;
 
+mod model;
 mod sources;
 
 const ALICE: &str = "192.0.2.10:4000";
