@@ -78,6 +78,8 @@ counters! {
     RtpStranger => "rtp_stranger_total",
     /// Media packets that are no RTP, RTCP or of no negotiated payload type
     RtpMalformed => "rtp_malformed_total",
+    /// RTP packets that came again or far out of their place: not relayed
+    RtpDuplicate => "rtp_duplicate_total",
     /// Media packets for a leg that does not receive now (hold, not yet connected)
     RtpUnwanted => "rtp_unwanted_total",
     /// RTCP packets received

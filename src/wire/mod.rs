@@ -1,3 +1,5 @@
-//! L2: bytes to values and back. No state, no allocation; nothing that arrives can make it panic.
+//! L2: bytes and values, without state and without allocation.
 
+pub mod rtcp;
+pub mod rtp;
 pub mod sip;
