@@ -1,4 +1,6 @@
 //! Carrick.
 pub mod base;
+pub mod crypto;
 pub mod directory;
 pub mod link;
+pub mod sip;
