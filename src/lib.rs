@@ -4,3 +4,4 @@ pub mod crypto;
 pub mod directory;
 pub mod link;
 pub mod sip;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! L2: bytes to values and back. No state, no allocation; nothing that arrives can make it panic.
+
+pub mod sip;
