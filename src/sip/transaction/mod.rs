@@ -9,7 +9,7 @@
 //! ```text
 //! made     new(limits, timers, now, hash_key, counters)
 //! received receive_request(now, &Message, SipPath, &mut dyn Outbox) -> RequestMatch
-//!          receive_response(now, &Message, &mut dyn Outbox) -> ResponseMatch
+//!          receive_response(now, &Message, SipPath, &mut dyn Outbox) -> ResponseMatch
 //!          stream_failed(now, cookie, &mut dyn Outbox) -> Option<TransactionEvent>
 //! server   begin(now, &Message, SipPath, owner) -> Result<ServerKey, Refused>
 //!          respond(now, ServerKey, status, write, &mut dyn Outbox) -> bool
@@ -27,6 +27,22 @@
 //! wrote; zero means that it could not.
 //!
 //! Path: `shard::ingress` -> here -> `sip::dialog`, `call`
+
+mod client;
+mod derive;
+mod identity;
+mod incoming;
+mod invite_client;
+mod invite_server;
+mod outgoing;
+mod server;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use derive::{STATELESS_TAG_BYTES, stateless_response, stateless_tag};
+pub use table::{Table, Write};
 
 use crate::base::blocks::BlockClass;
 use crate::base::limits::SIP_WRITE_BYTES_MAX;
