@@ -1,0 +1,3 @@
+//! L2: keys and bytes. Nothing here knows a message.
+
+pub mod digest;
