@@ -1,4 +1,5 @@
 //! Carrick.
 pub mod base;
+pub mod call;
 pub mod directory;
 pub mod link;
