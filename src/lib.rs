@@ -1,2 +1,3 @@
 //! Carrick.
 pub mod base;
+pub mod sys;
