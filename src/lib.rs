@@ -1,3 +1,4 @@
 //! Carrick.
 pub mod base;
+pub mod net;
 pub mod sys;
