@@ -104,10 +104,10 @@ impl<E: Engine> Desk<E> {
     }
 
     /// Makes an open socket receive again, after its engine gave up on it.
-    pub(super) fn rewatch(&mut self, local: Local) -> bool {
-        match self.sockets.of(local) {
-            Some(socket) => self.engine.watch(socket, local),
-            None => false,
+    pub(super) fn rewatch(&mut self, local: Local) {
+        if let Some(socket) = self.sockets.of(local) {
+            // A refusal means that the engine is broken, which the next poll reports.
+            self.engine.watch(socket, local);
         }
     }
 

@@ -13,11 +13,13 @@ use crate::base::counter::Counters;
 use crate::base::id::ShardId;
 use crate::base::limits::DATAGRAM_BYTES_MAX;
 use crate::base::packet::{Frame, MediaPort, Outbox, SipPath};
+use crate::sys::uring::Unavailable;
 use crate::sys::wake::Waker;
 
 mod desk;
 pub mod epoll;
 pub mod sockets;
+pub mod uring;
 
 /// Bytes of a media buffer; media datagrams fit an Ethernet frame.
 pub const MEDIA_BUFFER_BYTES: usize = 2048;
@@ -112,6 +114,56 @@ pub struct Setup {
     pub mail: Box<dyn Mail + Send>,
     /// The shard's counters; the backend writes on the shard's thread.
     pub counters: Arc<Counters>,
+}
+
+/// Which backend the configuration asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// io_uring where this host permits it, else epoll.
+    #[default]
+    Auto,
+    /// io_uring, or no start.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// The backend that all shards of this process use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// [`uring::Uring`].
+    Uring,
+    /// [`epoll::Epoll`].
+    Epoll,
+}
+
+/// Chooses the backend, once a process, by trying io_uring out. The text says why, for the log.
+///
+/// # Errors
+/// If io_uring is asked for and this host does not permit it.
+pub fn choose(wanted: Backend) -> Result<(Chosen, String), Unavailable> {
+    match (wanted, wanted_probe(wanted)) {
+        (Backend::Epoll, _) => Ok((Chosen::Epoll, "epoll, as configured".into())),
+        (Backend::Uring, Ok(())) => Ok((Chosen::Uring, "io_uring, as configured".into())),
+        (Backend::Uring, Err(reason)) => Err(reason),
+        (Backend::Auto, Ok(())) => Ok((Chosen::Uring, "io_uring, which this host permits".into())),
+        (Backend::Auto, Err(reason)) => Ok((Chosen::Epoll, format!("epoll, because {reason}"))),
+    }
+}
+
+/// Builds the chosen backend for one shard.
+///
+/// # Errors
+/// What the kernel says; descriptors or memory ran out.
+pub fn build(chosen: Chosen, setup: Setup) -> io::Result<Box<dyn PacketIo + Send>> {
+    match chosen {
+        Chosen::Epoll => Ok(Box::new(epoll::Epoll::new(setup)?)),
+        Chosen::Uring => Ok(Box::new(uring::Uring::new(setup).map_err(io::Error::other)?)),
+    }
+}
+
+fn wanted_probe(wanted: Backend) -> Result<(), Unavailable> {
+    if wanted == Backend::Epoll { Ok(()) } else { crate::sys::uring::probe() }
 }
 
 #[cfg(test)]

@@ -49,6 +49,12 @@ impl RawAddress {
         }
     }
 
+    /// An address that the kernel wrote into a buffer, at any alignment.
+    pub(crate) fn from_bytes(bytes: &[u8; RAW_ADDRESS_BYTES as usize]) -> Self {
+        // SAFETY: the array is as long as the union, whose forms are all made of integers.
+        unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) }
+    }
+
     /// Rust's form; `None` for a family that is neither IPv4 nor IPv6.
     pub(crate) fn get(&self) -> Option<SocketAddr> {
         // SAFETY: the value was zeroed or written whole, by `set` or by the kernel; the family is

@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod limits;
 pub mod mmsg;
 pub mod poll;
+pub mod uring;
 pub mod wake;
 
 mod address;
