@@ -18,6 +18,7 @@ use crate::sys::wake::Waker;
 
 mod desk;
 pub mod epoll;
+pub mod mail;
 pub mod sockets;
 pub mod uring;
 
