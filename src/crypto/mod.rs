@@ -1,0 +1,3 @@
+//! L2: keys and bytes.
+
+pub mod callback_signature;
