@@ -1,0 +1,3 @@
+//! L4: back-to-back call logic.
+
+pub mod script;
