@@ -2,4 +2,6 @@
 //! be lost, and talks to the customers' backends.
 
 pub mod callback_url;
+pub mod cdr;
 pub mod event;
+pub mod store;
