@@ -1,6 +1,7 @@
-//! L4: back-to-back call logic. Nothing here does I/O; machines say what shall be done.
+//! L4: back-to-back call logic.
 
 pub mod offer;
 pub mod outcome;
 pub mod policy;
 pub mod route;
+pub mod script;
