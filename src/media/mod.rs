@@ -3,6 +3,7 @@
 //! Every leg is an RTP session of its own (RFC 7092: a media terminator, even where the payload
 //! is copied). Whatever feeds a leg, its SSRC, sequence and timestamps go on.
 
+pub mod leg;
 pub mod ports;
 pub mod quality;
 pub mod relay;

@@ -10,103 +10,27 @@
 //! Path: shard::ingress -> here -> net (verdict)
 
 use std::hint::black_box;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::bounded::List;
 use crate::base::counter::{Counter, Counters};
-use crate::base::limits::{BURST_MAX, MEDIA_ADDRESSES_MAX, PAYLOAD_TYPES_MAX};
-use crate::base::packet::{Frame, Local, Outbox, Route, Verdict};
-use crate::base::pool::{Key, Pool};
+use crate::base::limits::BURST_MAX;
+use crate::base::packet::{Frame, Local, MediaPort, Outbox, Route, Verdict};
+use crate::base::pool::Pool;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::base::wheel::{TimerId, Wheel};
+use crate::media::leg::{LegKey, Negotiated, PayloadMap, RelayConfig};
 use crate::media::ports::{MediaAddress, NoPorts, PortPair, Ports};
 use crate::media::quality::{LegReport, mean_opinion_score, units_to_ms};
 use crate::media::report::{Control, interval};
-pub use crate::media::source::Learning;
-use crate::media::source::{Endpoint, Learner, canonical};
+use crate::media::source::{Endpoint, Learner, Learning, canonical};
 use crate::media::stream::{Incoming, NO_LEG, NO_PAYLOAD, Outgoing};
 use crate::wire::rtcp::{Compound, Packet};
 use crate::wire::rtp::{Header, is_rtcp};
 
 /// Other pairs that `allocate` tries when the first cannot be opened.
 const OPEN_TRIES: usize = 4;
-
-/// What a relay needs to know at the start.
-#[derive(Clone, Debug)]
-pub struct RelayConfig {
-    /// The edge's media addresses; each has the whole port slice.
-    pub addresses: List<IpAddr, MEDIA_ADDRESSES_MAX>,
-    /// First and last UDP port of this shard's slice, both included.
-    pub ports: (u16, u16),
-    /// Legs that may live at once.
-    pub legs_max: usize,
-    /// How long a port pair rests after use; 30 seconds or more.
-    pub quarantine: Duration,
-    /// How long after `negotiate` a NAT'd peer's source may be learnt; a few seconds.
-    pub learning_window: Duration,
-}
-
-/// A media leg. A key to a leg that was released finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LegKey(Key);
-
-/// A payload type that a leg accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayloadType {
-    /// 0 to 127.
-    pub number: u8,
-    /// RTP clock rate in Hz (RFC 3551: G.722 has 8000).
-    pub clock: u32,
-}
-
-/// Which way media may flow between Carrick and one peer, as negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Direction {
-    /// Carrick may send to the peer.
-    pub send: bool,
-    /// The peer may send to Carrick.
-    pub receive: bool,
-}
-
-impl Direction {
-    /// Both ways.
-    pub const BOTH: Self = Self { send: true, receive: true };
-}
-
-/// What offer and answer agreed on for one leg.
-#[derive(Clone, Debug)]
-pub struct Negotiated {
-    /// The peer's RTP address. Unspecified or port zero: nothing is sent (old-style hold).
-    pub remote_rtp: SocketAddr,
-    /// The peer's RTCP address where it was signalled (RFC 3605); else one port above RTP.
-    pub remote_rtcp: Option<SocketAddr>,
-    /// RTCP shares the RTP port, both ways (RFC 5761).
-    pub rtcp_mux: bool,
-    /// Payload types that the peer may use.
-    pub receive: List<PayloadType, PAYLOAD_TYPES_MAX>,
-    /// Which way media flows.
-    pub direction: Direction,
-    /// How the peer's source address is found.
-    pub learning: Learning,
-}
-
-/// Payload types of one leg and what each becomes on another. Both must have one clock rate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PayloadMap(List<(u8, u8), PAYLOAD_TYPES_MAX>);
-
-impl PayloadMap {
-    /// Adds a pair. `false`: full, out of range, or `from` is mapped already; nothing changed.
-    pub fn insert(&mut self, from: u8, to: u8) -> bool {
-        from < 128 && to < 128 && self.get(from).is_none() && self.0.try_push((from, to)).is_ok()
-    }
-
-    /// What `from` becomes; `None`: it is not passed on.
-    pub fn get(&self, from: u8) -> Option<u8> {
-        self.0.iter().find(|(input, _)| *input == from).map(|(_, output)| *output)
-    }
-}
 
 /// The part of a leg that packets seldom touch.
 #[derive(Clone, Debug)]
@@ -149,7 +73,7 @@ impl Relay {
             map: PayloadMap::default(),
             control: Control::new(&mut rng),
         };
-        let local = crate::base::packet::MediaPort { address: 0, port: 0 };
+        let local = MediaPort { address: 0, port: 0 };
         Self {
             incoming: vec![Incoming::new(now, 0); config.legs_max],
             outgoing: vec![Outgoing::new([0; 10], local); config.legs_max],

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::packet::MediaPort;
+use crate::media::leg::{Direction, PayloadType};
 use crate::wire::rtp::Rewrite;
 
 mod model;
@@ -316,4 +316,46 @@ fn bursts_do_as_single_packets_do() {
             }
         }
     }
+}
+
+#[test]
+fn a_feed_that_comes_back_is_joined_anew() {
+    let mut edge = Edge::new(11);
+    let carol = edge.relay.allocate(edge.now, MediaAddress::Ipv4, &mut edge.out).expect("room");
+    edge.relay.negotiate(edge.now, carol, &agreed("192.0.2.30:7000"));
+    let same = map(&[(0, 0)]);
+    let before = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)).expect("to Bob");
+    edge.relay.connect(edge.alice, carol, &same, &same);
+    for n in 11..20 {
+        edge.rtp(ALICE, edge.alice, &rtp(0, 1, n, 0)).expect("to Carol");
+    }
+    edge.relay.connect(edge.alice, edge.bob, &same, &same);
+    let after = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 20, 0)).expect("to Bob again");
+    assert_eq!((after.sequence, after.marker), (before.sequence + 1, true));
+    // No time went by, and yet the packets are different ones.
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(160));
+}
+
+#[test]
+fn a_gap_longer_than_the_window_forgets_all_of_it() {
+    for gap in [127, 128, 129, 130, 256, 300] {
+        let mut edge = Edge::new(12);
+        let first = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)).expect("forwarded");
+        edge.rtp(ALICE, edge.alice, &rtp(0, 1, 11, 0)).expect("forwarded");
+        let last = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10 + gap, 0)).expect("forwarded");
+        assert_eq!(last.sequence, first.sequence + gap);
+        for late in (10 + gap - 100..10 + gap).rev() {
+            assert!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, late, 0)).is_some(), "{gap}: {late}");
+            assert_eq!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, late, 0)), None, "{gap}: {late}");
+        }
+    }
+}
+
+#[test]
+fn an_unspecified_address_holds() {
+    let mut edge = Edge::new(13);
+    edge.relay.negotiate(edge.now, edge.bob, &agreed("0.0.0.0:5000"));
+    assert_eq!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)), None);
+    edge.relay.negotiate(edge.now, edge.bob, &agreed(BOB));
+    assert!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 11, 0)).is_some());
 }
