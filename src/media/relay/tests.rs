@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::packet::Route;
 use crate::media::leg::{Direction, PayloadType};
 use crate::wire::rtp::Rewrite;
 
@@ -358,4 +359,43 @@ fn an_unspecified_address_holds() {
     assert_eq!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)), None);
     edge.relay.negotiate(edge.now, edge.bob, &agreed(BOB));
     assert!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 11, 0)).is_some());
+}
+
+#[test]
+fn noise_from_the_peer_breaks_nothing() {
+    let mut edge = Edge::new(14);
+    let muxed = Negotiated { rtcp_mux: true, ..agreed(ALICE) };
+    edge.relay.negotiate(edge.now, edge.alice, &muxed);
+    let ports = edge.relay.ports(edge.alice).expect("alive");
+    let mut rng = Rng::from_number(14);
+    for _ in 0..100_000 {
+        edge.wait(rng.below(100));
+        let mut bytes = rng.bytes::<64>();
+        bytes[0] = bytes[0] & 0x3f | 0x80;
+        bytes[1] = [0, 8, 101, 200, 201, 203, 255][usize::try_from(rng.below(7)).expect("small")];
+        bytes[2] &= rng.bytes::<1>()[0] & 1;
+        let length = usize::try_from(rng.below(65)).expect("small");
+        let port = if rng.chance(1, 2) { ports.rtp() } else { ports.rtcp() };
+        edge.deliver(address(ALICE), port, &bytes[..length]);
+        edge.relay.expire(edge.now, &mut edge.out);
+        edge.out.messages.clear();
+    }
+    let report = edge.relay.report(edge.now, edge.alice).expect("alive");
+    assert!(report.malformed > 10_000 && report.packets_in > 1_000, "{report:?}");
+    assert!(report.mos.is_some_and(|mos| (1.0..=4.5).contains(&mos)));
+}
+
+#[test]
+fn frames_for_nobody_are_dropped() {
+    let mut edge = Edge::new(15);
+    for port in [9_999, 10_040, 65_535, 0] {
+        let port = MediaPort { address: 0, port };
+        assert_eq!(edge.deliver(address(ALICE), port, &rtp(0, 1, 1, 0)), None);
+    }
+    let idle = edge.relay.allocate(edge.now, MediaAddress::Ipv4, &mut edge.out).expect("room");
+    assert_eq!(edge.rtp(ALICE, idle, &rtp(0, 1, 1, 0)), None, "nothing was negotiated");
+    let mut buffer = [0; 20];
+    let mut frame = Frame::new(address(ALICE), Local::Sip(0), &mut buffer, 20);
+    edge.relay.receive(edge.now, &mut frame);
+    assert_eq!((frame.verdict, edge.counters.read(Counter::RtpUnwanted)), (Verdict::Drop, 6));
 }

@@ -1,7 +1,7 @@
 //! Strangers and NATs, RTCP, and what neither may do.
 
 use super::*;
-use crate::wire::rtcp::{ReportBlock, SenderInfo, Writer};
+use crate::wire::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 
 const NAT: &str = "192.0.2.10:61000";
 const FAR_NAT: &str = "100.64.0.9:61000";
@@ -209,6 +209,23 @@ fn rtcp_of_a_nat_follows_the_locked_address() {
     assert_eq!(edge.counters.read(Counter::RtcpReceived), 1, "learnt once");
     let sent = reports(&mut edge, 10_000);
     assert!(sent.iter().any(|(_, from, to, _)| *from == port && *to == address(learnt)));
+}
+
+#[test]
+fn a_signalled_rtcp_address_is_used_and_may_move() {
+    let mut edge = Edge::new(30);
+    for rtcp in ["192.0.2.10:4999", "192.0.2.11:1234"] {
+        let moved = Negotiated { remote_rtcp: Some(address(rtcp)), ..agreed(ALICE) };
+        edge.relay.negotiate(edge.now, edge.alice, &moved);
+        let ports = edge.relay.ports(edge.alice).expect("alive");
+        let sent = reports(&mut edge, 10_000);
+        let mut mine = sent.iter().filter(|(_, from, ..)| *from == ports.rtcp()).peekable();
+        assert!(mine.peek().is_some() && mine.all(|(_, _, to, _)| *to == address(rtcp)));
+        let before = edge.counters.read(Counter::RtcpReceived);
+        edge.deliver(address(rtcp), ports.rtcp(), &compound(1, 2, 0, 0));
+        edge.deliver(address("192.0.2.10:4001"), ports.rtcp(), &compound(1, 2, 0, 0));
+        assert_eq!(edge.counters.read(Counter::RtcpReceived), before + 1);
+    }
 }
 
 #[test]
