@@ -1,3 +1,7 @@
 //! L2: bytes to values and back. No state, no allocation; nothing that arrives can make it panic.
 
+pub mod classify;
+mod sink;
 pub mod sip;
+
+pub use classify::{Kind, classify};
