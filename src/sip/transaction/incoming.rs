@@ -65,7 +65,12 @@ impl Table {
             transaction.request = identity::request(self.hash_key, message, method);
         }
         transaction.sent_by_port = sent_by_port(message, path.transport);
-        self.insert(transaction).map(ServerKey)
+        let key = self.insert(transaction)?;
+        if !self.keep_head(key, message) {
+            self.remove(key);
+            return Err(Refused::Full);
+        }
+        Ok(ServerKey(key))
     }
 
     /// Answers a request: provisionally or finally. The response is kept and sent again as the
@@ -95,6 +100,9 @@ impl Table {
         let length = self.write(write);
         if length == 0 {
             return false;
+        }
+        if status >= 200 {
+            self.forget_head(key);
         }
         self.keep(key, length);
         let sent = self.send(path, key.to_u64(), length, out);

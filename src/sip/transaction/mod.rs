@@ -30,6 +30,7 @@
 
 mod client;
 mod derive;
+mod head;
 mod identity;
 mod incoming;
 mod invite_client;
@@ -88,7 +89,7 @@ impl TableLimits {
     pub const fn new(transactions: usize) -> Self {
         Self {
             transactions,
-            copies_1k: transactions,
+            copies_1k: transactions * 2,
             copies_2k: transactions / 2,
             copies_largest: transactions.div_ceil(16),
         }

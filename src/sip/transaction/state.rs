@@ -90,6 +90,8 @@ pub(super) struct Transaction {
     pub(super) tag: u64,
     /// What would be sent again: a request, a response or an ACK.
     pub(super) copy: Option<Block>,
+    /// Server only: what its final response will repeat of the request.
+    pub(super) head: Option<Block>,
     /// The pause before the retransmission that is under way.
     pub(super) pause: Duration,
     pub(super) repeat: Option<TimerId>,
@@ -111,6 +113,7 @@ impl Transaction {
             request: None,
             tag: 0,
             copy: None,
+            head: None,
             pause: Duration::ZERO,
             repeat: None,
             end: None,

@@ -224,8 +224,8 @@ impl Table {
         for timer in [transaction.repeat, transaction.end].into_iter().flatten() {
             self.wheel.cancel(timer);
         }
-        if let Some(copy) = transaction.copy {
-            self.copies.free(copy);
+        for block in [transaction.copy, transaction.head].into_iter().flatten() {
+            self.copies.free(block);
         }
     }
 
