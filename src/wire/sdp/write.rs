@@ -62,8 +62,12 @@ impl<'b> Writer<'b> {
     /// A line of the offer, rejected: the same kind, protocol and formats, with port 0 (RFC 3264
     /// §6).
     pub fn reject(&mut self, offered: &Media<'_>) -> &mut Self {
-        let (kind, protocol) = (offered.kind, offered.protocol.name());
-        self.line(format_args!("m={kind} 0 {protocol} {}", offered.format_text))
+        self.rejected(offered.kind, offered.protocol.name(), offered.format_text)
+    }
+
+    /// A rejected line from its three texts, for offers that are kept in another form.
+    pub fn rejected(&mut self, kind: &str, protocol: &str, formats: &str) -> &mut Self {
+        self.line(format_args!("m={kind} 0 {protocol} {formats}"))
     }
 
     /// An address of the media line's own.
