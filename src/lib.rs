@@ -1,4 +1,6 @@
 //! Carrick.
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod directory;
 pub mod link;
