@@ -24,7 +24,8 @@ pub struct Arguments {
 /// Runs the sub-command: exit code 0 where the file was written.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let file = arguments.path.display().to_string();
-    let media = arguments.media.or_else(own_address).unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let media = arguments.media.or_else(own_address);
+    let media = media.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let text = template(&arguments.host, media);
     if let Err(errors) = Config::parse(&text, &file) {
         eprintln!("{errors}\n  = help: --host and --media are written as in the file");

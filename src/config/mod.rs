@@ -15,9 +15,9 @@ mod template;
 mod tests;
 mod value;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use model::*;
@@ -177,7 +177,7 @@ impl<'d> Root<'d> {
             if names.contains(&word) {
                 continue;
             }
-            hide(sink, value.span());
+            hide(sink, value);
             let home = top().find(|section| section.key(word).is_some());
             let help = match (did_you_mean(word, &names), home) {
                 (help, _) if !help.is_empty() => help,
@@ -193,10 +193,10 @@ impl<'d> Root<'d> {
     fn one(&self, sink: &mut Sink<'_>, path: &'static str) -> Section<'d> {
         let known = keys::section(path).expect("a section of the table of settings");
         let (table, span) = match self.find(path) {
-            Some((DeValue::Table(table), span)) => (Some(table), span),
-            Some((_, span)) => {
-                wrong_header(sink, path, span.clone(), &known.header());
-                (None, span)
+            Some(value) if value.get_ref().is_table() => (value.get_ref().as_table(), value.span()),
+            Some(value) => {
+                wrong_header(sink, path, value, &known.header());
+                (None, value.span())
             }
             None => (None, 0..0),
         };
@@ -206,28 +206,23 @@ impl<'d> Root<'d> {
     /// The tables of a section that may stand many times.
     fn many(&self, sink: &mut Sink<'_>, path: &'static str) -> Vec<Section<'d>> {
         let known = keys::section(path).expect("a section of the table of settings");
-        match self.find(path) {
-            Some((DeValue::Array(array), _)) => open_all(sink, known, array, path),
-            Some((value, span)) => {
-                wrong_header(sink, path, span.clone(), &known.header());
-                let table = value.as_table();
-                table
-                    .map(|table| Section::open(sink, known, Some(table), span))
-                    .into_iter()
-                    .collect()
-            }
-            None => Vec::new(),
+        let Some(value) = self.find(path) else { return Vec::new() };
+        if let Some(array) = value.get_ref().as_array() {
+            return open_all(sink, known, array, path);
         }
+        wrong_header(sink, path, value, &known.header());
+        let table = value.get_ref().as_table();
+        table.map(|t| Section::open(sink, known, Some(t), value.span())).into_iter().collect()
     }
 
-    fn find(&self, path: &str) -> Option<(&'d DeValue<'d>, Range<usize>)> {
-        let (_, value) = self.document.iter().find(|(name, _)| name.get_ref() == path)?;
-        Some((value.get_ref(), value.span()))
+    fn find(&self, path: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.document.iter().find(|(name, _)| name.get_ref() == path).map(|(_, value)| value)
     }
 }
 
-fn wrong_header(sink: &mut Sink<'_>, path: &str, span: Range<usize>, header: &str) {
+fn wrong_header(sink: &mut Sink<'_>, path: &str, value: &Spanned<DeValue<'_>>, header: &str) {
+    hide(sink, value);
     let message = format!("`{path}` has the wrong form");
     let help = format!("write {header} on a line of its own, and the settings below it");
-    sink.error(path, span, message, format!("expected {header}"), help);
+    sink.error(path, value.span(), message, format!("expected {header}"), help);
 }

@@ -100,7 +100,7 @@ pub struct Media {
 impl Media {
     /// RTP and RTCP port pairs over all addresses.
     pub fn pairs(&self) -> usize {
-        (usize::from(self.port_last - self.port_first) + 1) / 2 * self.addresses.len()
+        usize::from(self.port_last - self.port_first).div_ceil(2) * self.addresses.len()
     }
 }
 

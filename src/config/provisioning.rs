@@ -102,6 +102,9 @@ fn application(
             let text = callback.text(sink, name)?;
             let (http, private) = (callbacks.allow_http, callbacks.allow_private);
             let path = callback.path(name);
+            if text.value.contains('@') {
+                callback.hide(sink, name);
+            }
             parsed(sink, &path, &text, |text| value::callback_url(text, http, private))?;
             Some(text.value)
         };

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Key, Kind, Need};
@@ -79,12 +80,12 @@ impl<'d> Section<'d> {
     ) -> Self {
         for (name, value) in table.into_iter().flatten() {
             let Some(key) = known.key(name.get_ref()) else {
-                hide(sink, value.span());
+                hide(sink, value);
                 unknown(sink, known.path, name.get_ref(), name.span(), known.keys);
                 continue;
             };
             if key.secret {
-                hide(sink, value.span());
+                hide(sink, value);
             }
         }
         Self { known, table, span }
@@ -203,6 +204,7 @@ impl<'d> Section<'d> {
                 open_all(sink, inner, array, &self.path(name))
             }
             _ => {
+                self.hide(sink, name);
                 let message = format!("`{name}` is {}", described(value));
                 let expected =
                     if inner.repeated { "expected an array of tables" } else { "expected a table" };
@@ -254,15 +256,26 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Hides a setting's value from every report.
+    pub(super) fn hide(&self, sink: &mut Sink<'_>, name: &str) {
+        if let Some(value) = self.entry(name) {
+            hide(sink, value);
+        }
+    }
+
     /// A raw value for what has no type of its own.
     pub(super) fn raw(&self, name: &str) -> Option<&'d DeValue<'d>> {
         self.find(name).map(|(value, _)| value)
     }
 
     fn find(&self, name: &str) -> Option<(&'d DeValue<'d>, Range<usize>)> {
-        let mut entries = self.table?.iter();
-        let (_, value) = entries.find(|(key, _)| key.get_ref() == name)?;
+        let value = self.entry(name)?;
         Some((value.get_ref(), value.span()))
+    }
+
+    fn entry(&self, name: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+        let mut entries = self.table?.iter();
+        entries.find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
     }
 
     /// The value in the file, or the default of the table.
@@ -317,7 +330,7 @@ pub(super) fn open_all<'d>(
         match item.get_ref().as_table() {
             Some(table) => sections.push(Section::open(sink, known, Some(table), item.span())),
             None => {
-                hide(sink, item.span());
+                hide(sink, item);
                 let message = format!("`{path}` holds {}", described(item.get_ref()));
                 sink.error(path, item.span(), message, "expected a table { key = value }", "");
             }
@@ -345,9 +358,14 @@ pub(super) fn unknown(
     sink.error(path, span, message, format!("expected {}", listed(&names)), help);
 }
 
-/// Hides a value from every report.
-pub(super) fn hide(sink: &mut Sink<'_>, span: Range<usize>) {
-    sink.hidden.push(span);
+/// Hides a value, and all that is in it, from every report. A table that dotted keys make has the
+/// place of its key only, so its values are hidden one by one.
+pub(super) fn hide(sink: &mut Sink<'_>, value: &Spanned<DeValue<'_>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => table.values().for_each(|inner| hide(sink, inner)),
+        DeValue::Array(array) => array.iter().for_each(|inner| hide(sink, inner)),
+        _ => sink.hidden.push(value.span()),
+    }
 }
 
 /// "did you mean `x`?", or nothing.

@@ -265,6 +265,11 @@ fn secrets_are_never_shown() {
         ),
         with("[api]\ntoken = \"hunter2\"\n"),
         with("token = \"hunter2\"\n"),
+        "applicaton.secret = \"hunter2\"\napplication.secret = \"hunter2\"\n".to_owned(),
+        with("[[application]]\nkey = \"a\"\nsecret.x = \"hunter2\"\nfoo.bar = \"hunter2\"\n"),
+        with("application = \"hunter2\"\nhost = \"hunter2\"\n"),
+        with("[[credential_list]]\nname = \"l\"\nusers = \"a:hunter2\"\n"),
+        full().replace("https://app", "https://me:hunter2@app"),
         with("hunter = { hunter2 = \"hunter2\" }\n").replace("hunter =", "api ="),
         // No TOML at all.
         with("[[application]]\nsecret = hunter2\n"),
@@ -340,8 +345,7 @@ fn refusals_of_the_host() {
     refused("[runtime]\nlisten = \"x\"\n", "belongs in [sip]");
     let wildcard = HOST.replace("192.0.2.1", "0.0.0.0");
     assert!(error(&wildcard).contains("wildcard"));
-    let advertised =
-        format!("{wildcard}").replace("[media]", "advertised_media = \"198.51.100.7\"\n[media]");
+    let advertised = wildcard.replace("[media]", "advertised_media = \"198.51.100.7\"\n[media]");
     let config = sound(&advertised);
     assert_eq!(config.media.addresses[0].advertised.to_string(), "198.51.100.7");
     assert_eq!(config.sip.listeners[0].advertised_host, "198.51.100.7");
