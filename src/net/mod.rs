@@ -20,6 +20,7 @@ mod desk;
 pub mod epoll;
 pub mod mail;
 pub mod sockets;
+pub mod stream;
 pub mod uring;
 
 /// Bytes of a media buffer; media datagrams fit an Ethernet frame.
