@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,124 +26,18 @@ use crate::base::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::base::packet::{SipPath, StreamNotice, Transport};
 use crate::base::pool::{Key, Pool};
 use crate::base::time::Instant;
-use crate::net::{mail, sockets};
 use crate::sys::clock;
 use crate::sys::wake::{self, Sleeper, Waker};
 
 mod connection;
+mod incoming;
+mod outgoing;
+mod setup;
 #[cfg(test)]
 mod tests;
 
-use connection::{Connection, Overdue, ReadEnd, source};
-
-/// What stands at the front of a connection's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Framed {
-    /// No whole message yet.
-    NeedMore,
-    /// Line breaks between messages.
-    KeepAlive {
-        /// Bytes to take from the front.
-        consumed: usize,
-        /// Whether they ask for one CRLF back (RFC 5626 §4.4.1).
-        pong: bool,
-    },
-    /// A whole message.
-    Message {
-        /// Bytes to take from the front.
-        consumed: usize,
-        /// Where among them the message lies.
-        range: Range<usize>,
-    },
-    /// The stream cannot be read on.
-    Fatal,
-}
-
-/// What the stream thread must know of SIP. The runtime supplies it.
-pub trait Protocol {
-    /// What framing remembers of one connection between reads.
-    type Framer: Default;
-
-    /// Looks at the bytes received and not yet taken. The caller takes what the answer says.
-    fn frame(&mut self, framer: &mut Self::Framer, bytes: &[u8]) -> Framed;
-
-    /// The shard that a message belongs to.
-    fn owner(&mut self, path: &SipPath, message: &[u8]) -> ShardId;
-
-    /// The last answer on a connection whose bytes are no SIP, if one can be given at all.
-    fn refusal(&mut self, bytes: &[u8], answer: &mut Vec<u8>);
-}
-
-/// How much the stream thread bears.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections, in and out.
-    pub connections_max: usize,
-    /// Incoming connections of one IPv4 address or one IPv6 network of 64 bits.
-    pub connections_per_source_max: usize,
-    /// Bytes that wait for one peer to read them.
-    pub write_bytes_max: usize,
-    /// Time for a connection of ours to be established.
-    pub connect: Duration,
-    /// Time from being accepted to the end of the first message.
-    pub first_message: Duration,
-    /// Time from the first byte of a message to its last.
-    pub message: Duration,
-    /// Time that a peer may leave our bytes unread.
-    pub write: Duration,
-    /// Time without any message or keep-alive.
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: 8192,
-            connections_per_source_max: 256,
-            write_bytes_max: 256 * 1024,
-            connect: Duration::from_secs(5),
-            first_message: Duration::from_secs(5),
-            message: Duration::from_secs(5),
-            write: Duration::from_secs(10),
-            idle: Duration::from_secs(1800),
-        }
-    }
-}
-
-/// A stream listener of the configuration.
-#[derive(Debug)]
-pub struct Listener {
-    /// Its place in the configuration.
-    pub index: u8,
-    /// Its socket, from [`sockets::sip_tcp`].
-    pub socket: std::net::TcpListener,
-}
-
-/// The way to one shard and back.
-#[derive(Debug)]
-pub struct ShardEnd {
-    /// Letters to the shard.
-    pub to: mail::Sender,
-    /// Letters from the shard.
-    pub from: mail::Receiver,
-    /// Wakes the shard.
-    pub waker: Waker,
-}
-
-/// Everything that the stream thread is made from.
-#[derive(Debug)]
-pub struct StreamSetup<P> {
-    /// Where to accept.
-    pub listeners: Vec<Listener>,
-    /// One end for each shard, in order.
-    pub shards: Vec<ShardEnd>,
-    /// Framing and ownership.
-    pub protocol: P,
-    /// Bounds.
-    pub limits: Limits,
-    /// Counters of this thread.
-    pub counters: Arc<Counters>,
-}
+use connection::{Connection, Overdue, source};
+pub use setup::{Framed, Limits, Listener, Protocol, ShardEnd, StreamSetup};
 
 /// The stream thread's world.
 #[derive(Debug)]
@@ -181,9 +74,6 @@ const WAKER: Token = Token(0);
 /// Tokens of listeners; those of connections have a generation in the upper half.
 const FIRST_LISTENER: usize = 1;
 const EVENTS: usize = 256;
-/// Connections accepted, and letters of one shard carried, in one turn.
-const ACCEPTS: usize = 64;
-const LETTERS: usize = 256;
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// How often timers are looked at; they are seconds long.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -304,53 +194,6 @@ impl<P: Protocol> Streams<P> {
         }
     }
 
-    fn accept(&mut self, now: Instant) {
-        for n in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
-                if !self.listeners[n].is_ready {
-                    break;
-                }
-                match self.listeners[n].socket.accept() {
-                    Ok((stream, peer)) => self.admit(n, stream, peer, now),
-                    Err(error) => {
-                        // Out of descriptors: the next sweep tries again. A connection that the
-                        // peer has taken back already: there may be others behind it.
-                        let is_passing = error.kind() == io::ErrorKind::ConnectionAborted;
-                        self.listeners[n].is_ready = is_passing;
-                    }
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, listener: usize, stream: TcpStream, peer: SocketAddr, now: Instant) {
-        let source = source(peer.ip());
-        let count = self.by_source.get(&source).copied().unwrap_or(0);
-        if count >= self.limits.connections_per_source_max || !self.make_room() {
-            self.counters.count(Counter::StreamRefused);
-            return;
-        }
-        let index = self.listeners[listener].index;
-        let path = SipPath { transport: Transport::Tcp, listener: index, peer, flow: None };
-        if self.enter(stream, path, true, now).is_some() {
-            *self.by_source.entry(source).or_insert(0) += 1;
-            self.counters.count(Counter::StreamAccepted);
-        }
-    }
-
-    /// Makes sure that one more connection fits, at the cost of the oldest that has not said
-    /// anything yet.
-    fn make_room(&mut self) -> bool {
-        if self.connections.len() < self.connections.capacity() {
-            return true;
-        }
-        let nobodies = self.connections.iter().filter(|(_, c)| c.is_inbound && !c.is_proven);
-        let Some((key, _)) = nobodies.min_by_key(|(_, c)| c.opened) else { return false };
-        self.counters.count(Counter::StreamRefused);
-        self.close(key);
-        true
-    }
-
     /// Takes a connection into the table.
     fn enter(
         &mut self,
@@ -370,145 +213,6 @@ impl<P: Protocol> Streams<P> {
         }
         self.by_peer.insert((path.transport, path.peer), key);
         Some(key)
-    }
-
-    /// Carries what shards have sent.
-    fn carry(&mut self, now: Instant) {
-        for n in 0..self.shards.len() {
-            let shard = ShardId(u16::try_from(n).expect("at most SHARDS_MAX"));
-            for _ in 0..LETTERS {
-                // The ring leaves the table for a moment, because sending needs all of it.
-                let Some(letter) = self.shards[n].from.receive() else { break };
-                let mail::Letter::Message { path, cookie, bytes } = letter else { continue };
-                let mut message = std::mem::take(&mut self.scratch);
-                let length = bytes.len();
-                message[..length].copy_from_slice(bytes);
-                if !self.send(shard, path, cookie, &message[..length], now) {
-                    self.tell(shard, StreamNotice::Failed { cookie });
-                }
-                self.scratch = message;
-            }
-        }
-    }
-
-    /// Sends one message. `false`: there is no connection for it, and none can be made.
-    fn send(
-        &mut self,
-        shard: ShardId,
-        path: SipPath,
-        cookie: u64,
-        bytes: &[u8],
-        now: Instant,
-    ) -> bool {
-        let key = match path.flow {
-            Some(flow) => Some(Key::from_u64(flow.0)),
-            None => self.by_peer.get(&(path.transport, path.peer)).copied(),
-        };
-        let key = key.filter(|key| self.connections.get(*key).is_some());
-        let key = if path.flow.is_some() { key } else { key.or_else(|| self.connect(path, now)) };
-        let Some(key) = key else { return false };
-        let Some(connection) = self.connections.get_mut(key) else { return false };
-        if !connection.send(bytes, Some((shard, cookie)), &self.limits, now) {
-            self.counters.count(Counter::StreamSlowReaders);
-            // Closing tells the senders of all messages that have not left, this one's too.
-            self.close(key);
-        }
-        true
-    }
-
-    fn connect(&mut self, path: SipPath, now: Instant) -> Option<Key> {
-        if path.transport != Transport::Tcp || !self.make_room() {
-            return None;
-        }
-        let listener = self.listeners.iter().find(|l| l.index == path.listener);
-        let from = listener.map_or(sockets::ANYWHERE, |l| l.ip);
-        let stream = sockets::connect(from, path.peer);
-        let key = stream
-            .ok()
-            .and_then(|stream| self.enter(TcpStream::from_std(stream), path, false, now));
-        if key.is_none() {
-            self.counters.count(Counter::StreamConnectFailed);
-        }
-        key
-    }
-
-    fn write(&mut self, key: Key, now: Instant) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if !connection.is_connected {
-            match connection.finish_connect(now) {
-                Ok(true) => self.counters.count(Counter::StreamConnected),
-                Ok(false) => return,
-                Err(_) => {
-                    self.counters.count(Counter::StreamConnectFailed);
-                    return self.close(key);
-                }
-            }
-        }
-        if !connection.flush(now) {
-            self.close(key);
-        }
-    }
-
-    fn read(&mut self, key: Key, now: Instant) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if !connection.is_connected {
-            return;
-        }
-        let end = connection.read(&mut self.scratch);
-        if !self.digest(key, now) {
-            return;
-        }
-        match end {
-            ReadEnd::Empty => {}
-            ReadEnd::More => self.unread.push(key),
-            ReadEnd::Closed => self.close(key),
-        }
-    }
-
-    /// Cuts a connection's bytes into messages and delivers them. `false`: it was closed.
-    fn digest(&mut self, key: Key, now: Instant) -> bool {
-        let Some(connection) = self.connections.get_mut(key) else { return false };
-        let path = connection.path(FlowId(key.to_u64()));
-        let (mut at, mut has_message, mut pongs) = (0, false, 0);
-        let is_fatal = loop {
-            let bytes = &connection.input[at..];
-            match self.protocol.frame(&mut connection.framer, bytes) {
-                Framed::NeedMore => break false,
-                Framed::Fatal => break true,
-                Framed::KeepAlive { consumed, pong } => {
-                    pongs += usize::from(pong);
-                    at += consumed;
-                }
-                Framed::Message { consumed, range } => {
-                    let message = &bytes[range];
-                    let owner = self.protocol.owner(&path, message);
-                    let index = usize::from(owner.0);
-                    if self.shards[index].to.message(path, 0, message) {
-                        self.told |= 1 << index;
-                    } else {
-                        self.counters.count(Counter::MailFull);
-                    }
-                    connection.introduce(owner);
-                    has_message = true;
-                    at += consumed;
-                }
-            }
-        };
-        let is_sent = pongs == 0 || connection.send(b"\r\n", None, &self.limits, now);
-        if is_fatal {
-            let mut answer = Vec::new();
-            self.protocol.refusal(&connection.input[at..], &mut answer);
-            connection.send(&answer, None, &self.limits, now);
-            self.counters.count(Counter::StreamMalformed);
-            self.close(key);
-            return false;
-        }
-        connection.take(at, has_message, now);
-        if !is_sent {
-            self.counters.count(Counter::StreamSlowReaders);
-            self.close(key);
-        }
-        is_sent
     }
 
     /// Closes what is out of time.

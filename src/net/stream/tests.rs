@@ -4,7 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream as Peer;
 use std::thread::JoinHandle;
 
+use super::connection::source;
 use super::*;
+use crate::base::packet::Transport;
+use crate::net::{mail, sockets};
 
 /// A toy protocol: `<shard> <length>\n`, then so many bytes. `?` asks for a pong.
 #[derive(Debug)]
