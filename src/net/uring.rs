@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::base::bounded::List;
 use crate::base::counter::{Counter, Counters};
-use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX};
+use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX, DATAGRAM_ROOM_BYTES, MEDIA_BUFFER_BYTES};
 use crate::base::packet::{Frame, Local, MediaPort, Outbox};
 use crate::net::desk::{Desk, Engine};
-use crate::net::{Handle, MEDIA_BUFFER_BYTES, MediaSlice, PacketIo, ROOM_BYTES, Setup};
+use crate::net::{Handle, MediaSlice, PacketIo, Setup};
 use crate::sys::mmsg::Message;
 use crate::sys::uring::{BufferPool, Event, Lent, PoolPlan, Ring, Unavailable};
 use crate::sys::wake::{self, Sleeper, Waker};
@@ -24,12 +24,16 @@ use crate::sys::wake::{self, Sleeper, Waker};
 const SIP_POOL: u8 = 0;
 const MEDIA_POOL: u8 = 1;
 const PLANS: [PoolPlan; 2] = [
-    PoolPlan { buffers: 64, datagram_bytes: DATAGRAM_BYTES_MAX + 1, room_bytes: ROOM_BYTES },
+    PoolPlan {
+        buffers: 64,
+        datagram_bytes: DATAGRAM_BYTES_MAX + 1,
+        room_bytes: DATAGRAM_ROOM_BYTES,
+    },
     // Sixteen bursts: multishot receives take buffers before the shard gets to see them.
     PoolPlan {
         buffers: 1024,
-        datagram_bytes: MEDIA_BUFFER_BYTES - ROOM_BYTES,
-        room_bytes: ROOM_BYTES,
+        datagram_bytes: MEDIA_BUFFER_BYTES - DATAGRAM_ROOM_BYTES,
+        room_bytes: DATAGRAM_ROOM_BYTES,
     },
 ];
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::base::counter::Counters;
 use crate::base::id::ShardId;
+use crate::base::limits::{
+    STREAM_CONNECTIONS_MAX, STREAM_CONNECTIONS_PER_SOURCE_MAX, STREAM_WRITE_BYTES_MAX,
+};
 use crate::base::packet::SipPath;
 use crate::net::mail;
 use crate::sys::wake::Waker;
@@ -72,9 +75,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 8192,
-            connections_per_source_max: 256,
-            write_bytes_max: 256 * 1024,
+            connections_max: STREAM_CONNECTIONS_MAX,
+            connections_per_source_max: STREAM_CONNECTIONS_PER_SOURCE_MAX,
+            write_bytes_max: STREAM_WRITE_BYTES_MAX,
             connect: Duration::from_secs(5),
             first_message: Duration::from_secs(5),
             message: Duration::from_secs(5),
