@@ -3,5 +3,7 @@
 
 pub mod callback_url;
 pub mod cdr;
+pub mod compile;
+pub mod difference;
 pub mod event;
 pub mod store;
