@@ -3,5 +3,6 @@
 
 pub mod callback_url;
 pub mod cdr;
+pub mod desk;
 pub mod event;
 pub mod store;
