@@ -4,5 +4,7 @@
 pub mod callback_url;
 pub mod cdr;
 pub mod desk;
+pub mod dns;
 pub mod event;
 pub mod store;
+pub mod webhook;

@@ -15,6 +15,14 @@ use crate::link::Answer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrandId(pub(super) u64);
 
+#[cfg(test)]
+impl ErrandId {
+    /// A number for tests of those who run errands.
+    pub(crate) fn for_test(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// Something to be done.
 #[derive(Clone, Debug)]
 pub enum Errand {
