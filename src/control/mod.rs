@@ -6,5 +6,6 @@ pub mod cdr;
 pub mod desk;
 pub mod dns;
 pub mod event;
+pub mod metrics;
 pub mod store;
 pub mod webhook;
