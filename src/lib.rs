@@ -2,6 +2,7 @@
 
 pub mod base; // L0 nouns and containers
 pub mod sys; // L1 the kernel, and all unsafe code
+pub mod config; // L1 the host settings file
 pub mod directory; // L2 what is provisioned, one snapshot a version
 pub mod link; // L2 what threads may say to each other
 pub mod wire; // L2 bytes and values
