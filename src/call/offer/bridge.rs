@@ -7,7 +7,7 @@ use super::codec::{is_bridgeable, is_speech};
 use super::{Description, OfferError};
 use crate::base::bounded::{List, Text, clipped};
 use crate::base::limits::{PAYLOAD_TYPES_MAX, SDP_FORMATS_MAX};
-use crate::media::relay::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
+use crate::media::leg::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
 
 /// Payload numbers under which an offer's formats are offered on to the other leg, in the
 /// formats' order; `None` where a format is not offered on.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::rng::Rng;
-use crate::media::relay::{self as media, Learning, PayloadType};
+use crate::media::leg::{self as media, Learning, PayloadType};
 
 const SDP: &str = "application/sdp";
 
