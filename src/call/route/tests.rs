@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "small random numbers")]
+
 use super::*;
 use crate::base::bounded::text;
 use crate::directory::{OriginationUri, Uplink};
