@@ -9,5 +9,9 @@ pub mod desk;
 pub mod dns;
 pub mod event;
 pub mod metrics;
+pub mod rfc3339;
+pub mod service;
 pub mod store;
 pub mod webhook;
+
+pub use service::{Handle, Service, Shards};
