@@ -2,3 +2,4 @@
 pub mod base;
 pub mod directory;
 pub mod link;
+pub mod sim;
