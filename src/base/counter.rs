@@ -78,6 +78,8 @@ counters! {
     RtpStranger => "rtp_stranger_total",
     /// Media packets that are no RTP, RTCP or of no negotiated payload type
     RtpMalformed => "rtp_malformed_total",
+    /// RTP packets that came again or far out of their place: not relayed
+    RtpDuplicate => "rtp_duplicate_total",
     /// Media packets for a leg that does not receive now (hold, not yet connected)
     RtpUnwanted => "rtp_unwanted_total",
     /// RTCP packets received
@@ -92,6 +94,28 @@ counters! {
     InvariantFailed => "invariant_failed_total",
     /// Trace lines that did not fit the ring
     TraceDropped => "trace_dropped_total",
+    /// Datagrams that the kernel refused to send, or that left from a port just closed
+    NetSendFailed => "net_send_failed_total",
+    /// Media datagrams larger than any buffer, dropped
+    NetDatagramsCut => "net_datagrams_cut_total",
+    /// Times that io_uring ran out of receive buffers; datagrams waited in their sockets
+    NetBuffersExhausted => "net_buffers_exhausted_total",
+    /// Stream connections accepted
+    StreamAccepted => "stream_accepted_total",
+    /// Stream connections made towards peers
+    StreamConnected => "stream_connected_total",
+    /// Stream connections refused or evicted because a limit, global or per source, was reached
+    StreamRefused => "stream_refused_total",
+    /// Stream connections towards peers that could not be made
+    StreamConnectFailed => "stream_connect_failed_total",
+    /// Stream connections closed because a message did not come, or not fast enough
+    StreamTimedOut => "stream_timed_out_total",
+    /// Stream connections closed because the peer did not read
+    StreamSlowReaders => "stream_slow_readers_total",
+    /// Stream connections closed because their bytes are no SIP
+    StreamMalformed => "stream_malformed_total",
+    /// Letters between threads that found a full ring
+    MailFull => "mail_full_total",
 }
 
 /// The counters of one shard.

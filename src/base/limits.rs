@@ -51,6 +51,11 @@ pub const EVENTS_MAX: usize = 4096;
 /// Trace lines under way from one shard to control; what does not fit is dropped and counted.
 pub const TRACE_MAX: usize = 4096;
 
+/// Media addresses of one edge.
+pub const MEDIA_ADDRESSES_MAX: usize = 8;
+/// Payload types that one leg accepts, and pairs that a bridge maps one way.
+pub const PAYLOAD_TYPES_MAX: usize = 16;
+
 /// Bytes of text names in the directory (application keys, trunk names and kin).
 pub const NAME_BYTES_MAX: usize = 64;
 

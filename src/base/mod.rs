@@ -1,5 +1,6 @@
 //! L0: nouns and containers. Imports nothing of Carrick.
 
+pub mod blocks;
 pub mod bounded;
 pub mod counter;
 pub mod id;

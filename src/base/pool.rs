@@ -117,6 +117,18 @@ impl<T> Pool<T> {
         })
     }
 
+    /// The key of the value in a slot, if the slot holds one; to walk a pool that changes.
+    pub fn key_at(&self, slot: usize) -> Option<Key> {
+        let entry = self.slots.get(slot)?;
+        let key = Key { slot: u32::try_from(slot).ok()?, generation: entry.generation };
+        entry.value.is_some().then_some(key)
+    }
+
+    /// Slots that hold a value or once held one; keys lie below.
+    pub const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// How many values are live.
     pub const fn len(&self) -> usize {
         self.len

@@ -72,7 +72,4 @@ pub trait ControlLink {
 
     /// Whether [`ControlLink::send`] would take a word now.
     fn has_room(&self) -> bool;
-
-    /// Notes a line of the call's ladder; dropped where the ring is full. `false`: dropped.
-    fn trace(&mut self, line: Trace) -> bool;
 }

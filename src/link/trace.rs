@@ -1,9 +1,9 @@
-//! Lines of a call's ladder, for the demo, the trace command and the page. Fixed size, lossy.
+//! Lines of a call's ladder, for the demo, the trace command and the page. Fixed size, lossy; taken
+//! by a tap around a shard, which itself knows nothing of them.
 
 use std::net::SocketAddr;
 
 use crate::base::bounded::Text;
-use crate::base::id::CallId;
 use crate::base::packet::Transport;
 use crate::base::time::Instant;
 
@@ -12,8 +12,6 @@ use crate::base::time::Instant;
 pub struct Trace {
     /// When.
     pub at: Instant,
-    /// Which call; `None` before there is one (challenges, refusals).
-    pub call: Option<CallId>,
     /// SIP Call-ID of the message, clipped.
     pub sip_call_id: Text<64>,
     /// Whether it came in.
