@@ -44,6 +44,8 @@ counters! {
     SipHandedOver => "sip_handed_over_total",
     /// SIP messages lost because a queue was full
     SipQueueFull => "sip_queue_full_total",
+    /// 2xx responses of forks and given-up targets, acknowledged and ended
+    SipForksEnded => "sip_forks_ended_total",
     /// Double-CRLF keep-alives
     SipKeepAlives => "sip_keep_alives_total",
     /// Requests answered 401 (first challenge)

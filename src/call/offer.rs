@@ -10,6 +10,7 @@ mod address;
 mod bridge;
 mod codec;
 mod description;
+mod read;
 mod write;
 
 use std::net::IpAddr;

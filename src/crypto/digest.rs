@@ -69,14 +69,25 @@ pub fn ha1(user: &str, realm: &str, password: &str) -> Ha1 {
 
 /// The response over `ha1`: H(HA1:nonce:nc:cnonce:auth:HA2), HA2 = H(method:uri).
 pub fn response(algorithm: Algorithm, ha1: &Ha1, parts: &Parts<'_>) -> Hex {
-    let ha1 = match algorithm {
+    let ha2 = hash(algorithm, &[parts.method, parts.uri]);
+    let ha1 = hex_of(algorithm, ha1);
+    hash(algorithm, &[ha1, parts.nonce, parts.nc, parts.cnonce, "auth", &ha2])
+}
+
+/// The response to a challenge without `qop`, for peers of RFC 2069: H(HA1:nonce:HA2). Never
+/// accepted, only given.
+pub fn response_without_qop(algorithm: Algorithm, ha1: &Ha1, parts: &Parts<'_>) -> Hex {
+    let ha2 = hash(algorithm, &[parts.method, parts.uri]);
+    hash(algorithm, &[hex_of(algorithm, ha1), parts.nonce, &ha2])
+}
+
+/// HA1 as text. It is hex digits by construction; were it not, a response would match nothing.
+fn hex_of(algorithm: Algorithm, ha1: &Ha1) -> &str {
+    let digits = match algorithm {
         Algorithm::Md5 => &ha1.md5[..],
         Algorithm::Sha256 => &ha1.sha256[..],
     };
-    // Hex digits by construction; were they not, the response matches nothing.
-    let ha1 = std::str::from_utf8(ha1).unwrap_or_default();
-    let ha2 = hash(algorithm, &[parts.method, parts.uri]);
-    hash(algorithm, &[ha1, parts.nonce, parts.nc, parts.cnonce, "auth", &ha2])
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// Whether two hashes are the same, in a time that does not depend on where they differ. Hex

@@ -3,9 +3,11 @@
 //! Every leg is an RTP session of its own (RFC 7092: a media terminator, even where the payload
 //! is copied). Whatever feeds a leg, its SSRC, sequence and timestamps go on.
 
+mod incoming;
+pub mod leg;
+mod outgoing;
 pub mod ports;
 pub mod quality;
 pub mod relay;
 mod report;
 mod source;
-mod stream;

@@ -10,103 +10,30 @@
 //! Path: shard::ingress -> here -> net (verdict)
 
 use std::hint::black_box;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::bounded::List;
 use crate::base::counter::{Counter, Counters};
-use crate::base::limits::{BURST_MAX, MEDIA_ADDRESSES_MAX, PAYLOAD_TYPES_MAX};
-use crate::base::packet::{Frame, Local, Outbox, Route, Verdict};
-use crate::base::pool::{Key, Pool};
+use crate::base::limits::BURST_MAX;
+use crate::base::packet::{Frame, Local, MediaPort, Outbox, Verdict};
+use crate::base::pool::Pool;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::base::wheel::{TimerId, Wheel};
+use crate::media::leg::{LegKey, Negotiated, PayloadMap, RelayConfig};
 use crate::media::ports::{MediaAddress, NoPorts, PortPair, Ports};
 use crate::media::quality::{LegReport, mean_opinion_score, units_to_ms};
 use crate::media::report::{Control, interval};
-pub use crate::media::source::Learning;
-use crate::media::source::{Endpoint, Learner, canonical};
-use crate::media::stream::{Incoming, NO_LEG, NO_PAYLOAD, Outgoing};
-use crate::wire::rtcp::{Compound, Packet};
+use crate::media::source::{Endpoint, Learner, Learning, canonical};
+
+use crate::media::incoming::{Incoming, NO_LEG, NO_PAYLOAD};
+use crate::media::outgoing::Outgoing;
 use crate::wire::rtp::{Header, is_rtcp};
+
+mod peer;
 
 /// Other pairs that `allocate` tries when the first cannot be opened.
 const OPEN_TRIES: usize = 4;
-
-/// What a relay needs to know at the start.
-#[derive(Clone, Debug)]
-pub struct RelayConfig {
-    /// The edge's media addresses; each has the whole port slice.
-    pub addresses: List<IpAddr, MEDIA_ADDRESSES_MAX>,
-    /// First and last UDP port of this shard's slice, both included.
-    pub ports: (u16, u16),
-    /// Legs that may live at once.
-    pub legs_max: usize,
-    /// How long a port pair rests after use; 30 seconds or more.
-    pub quarantine: Duration,
-    /// How long after `negotiate` a NAT'd peer's source may be learnt; a few seconds.
-    pub learning_window: Duration,
-}
-
-/// A media leg. A key to a leg that was released finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LegKey(Key);
-
-/// A payload type that a leg accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayloadType {
-    /// 0 to 127.
-    pub number: u8,
-    /// RTP clock rate in Hz (RFC 3551: G.722 has 8000).
-    pub clock: u32,
-}
-
-/// Which way media may flow between Carrick and one peer, as negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Direction {
-    /// Carrick may send to the peer.
-    pub send: bool,
-    /// The peer may send to Carrick.
-    pub receive: bool,
-}
-
-impl Direction {
-    /// Both ways.
-    pub const BOTH: Self = Self { send: true, receive: true };
-}
-
-/// What offer and answer agreed on for one leg.
-#[derive(Clone, Debug)]
-pub struct Negotiated {
-    /// The peer's RTP address. Unspecified or port zero: nothing is sent (old-style hold).
-    pub remote_rtp: SocketAddr,
-    /// The peer's RTCP address where it was signalled (RFC 3605); else one port above RTP.
-    pub remote_rtcp: Option<SocketAddr>,
-    /// RTCP shares the RTP port, both ways (RFC 5761).
-    pub rtcp_mux: bool,
-    /// Payload types that the peer may use.
-    pub receive: List<PayloadType, PAYLOAD_TYPES_MAX>,
-    /// Which way media flows.
-    pub direction: Direction,
-    /// How the peer's source address is found.
-    pub learning: Learning,
-}
-
-/// Payload types of one leg and what each becomes on another. Both must have one clock rate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PayloadMap(List<(u8, u8), PAYLOAD_TYPES_MAX>);
-
-impl PayloadMap {
-    /// Adds a pair. `false`: full, out of range, or `from` is mapped already; nothing changed.
-    pub fn insert(&mut self, from: u8, to: u8) -> bool {
-        from < 128 && to < 128 && self.get(from).is_none() && self.0.try_push((from, to)).is_ok()
-    }
-
-    /// What `from` becomes; `None`: it is not passed on.
-    pub fn get(&self, from: u8) -> Option<u8> {
-        self.0.iter().find(|(input, _)| *input == from).map(|(_, output)| *output)
-    }
-}
 
 /// The part of a leg that packets seldom touch.
 #[derive(Clone, Debug)]
@@ -115,6 +42,7 @@ struct Leg {
     timer: Option<TimerId>,
     /// Address and mode of the last negotiation: learning begins anew only when they change.
     agreed: Option<(Endpoint, Learning)>,
+    agreed_rtcp: Option<SocketAddr>,
     learner: Learner,
     map: PayloadMap,
     control: Control,
@@ -145,11 +73,12 @@ impl Relay {
             ports: None,
             timer: None,
             agreed: None,
+            agreed_rtcp: None,
             learner: Learner::new(nowhere, now),
             map: PayloadMap::default(),
             control: Control::new(&mut rng),
         };
-        let local = crate::base::packet::MediaPort { address: 0, port: 0 };
+        let local = MediaPort { address: 0, port: 0 };
         Self {
             incoming: vec![Incoming::new(now, 0); config.legs_max],
             outgoing: vec![Outgoing::new([0; 10], local); config.legs_max],
@@ -185,15 +114,14 @@ impl Relay {
         let index = self.ports.index(ports.rtp()).expect("an allocated pair is of the slice");
         assert_eq!(self.table[index], NO_LEG, "a free pair has no leg");
         self.table[index] = u32::try_from(slot).expect("the pool has fewer slots than u32::MAX");
-        let mut incoming = Incoming::new(now, self.incoming[slot].epoch().wrapping_add(1));
-        incoming.flags.live = true;
-        self.incoming[slot] = incoming;
+        self.incoming[slot] = Incoming::new(now, self.incoming[slot].epoch().wrapping_add(1));
         self.outgoing[slot] = Outgoing::new(self.rng.bytes(), ports.rtp());
         let wait = interval(&mut self.rng, true);
         self.legs[slot] = Leg {
             ports: Some(ports),
             timer: self.timers.set(now + wait, leg),
             agreed: None,
+            agreed_rtcp: None,
             learner: Learner::new(SocketAddr::from(([0, 0, 0, 0], 0)), now),
             map: PayloadMap::default(),
             control: Control::new(&mut self.rng),
@@ -222,8 +150,11 @@ impl Relay {
 
         let signalled = (Endpoint::new(remote), agreed.learning);
         let moved = leg.agreed != Some(signalled) && reachable;
-        let mux_changed = incoming.flags.mux != agreed.rtcp_mux;
+        let signalled_rtcp = agreed.remote_rtcp.map(canonical);
+        let control_changed =
+            incoming.flags.mux != agreed.rtcp_mux || leg.agreed_rtcp != signalled_rtcp;
         incoming.flags.mux = agreed.rtcp_mux;
+        leg.agreed_rtcp = signalled_rtcp;
         if moved {
             leg.agreed = Some(signalled);
             leg.learner = Learner::new(remote, now + self.learning_window);
@@ -231,17 +162,17 @@ impl Relay {
             incoming.flags.learning = agreed.learning == Learning::Nat;
             self.outgoing[slot].destination = remote;
         }
-        if moved || mux_changed {
+        if moved || control_changed {
             let rtp = self.outgoing[slot].destination;
-            let above = rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port));
-            let control = match agreed.remote_rtcp.map(canonical) {
-                _ if agreed.rtcp_mux => Some(rtp),
-                Some(signalled) => Some(signalled),
-                None => above,
+            let is_nat = agreed.learning == Learning::Nat;
+            leg.control.destination = match signalled_rtcp {
+                _ if agreed.rtcp_mux => rtp,
+                // Behind a NAT that was learnt, the signalled address leads nowhere.
+                Some(rtcp) if !is_nat || rtcp.ip() == rtp.ip() => rtcp,
+                _ => port_above(rtp),
             };
-            leg.control.destination = control.unwrap_or_else(|| SocketAddr::new(rtp.ip(), 0));
             leg.control.source = Endpoint::new(leg.control.destination);
-            leg.control.learning = agreed.learning == Learning::Nat;
+            leg.control.learning = is_nat;
         }
         true
     }
@@ -468,7 +399,8 @@ impl Relay {
         let on_control_port = matches!(frame.local, Local::Media(port) if port.port % 2 == 1);
         let slot = slot as usize;
         let outcome = if !incoming.flags.negotiated {
-            self.incoming[slot].refused.unwanted += 1;
+            let unwanted = &mut self.incoming[slot].refused.unwanted;
+            *unwanted = unwanted.wrapping_add(1);
             Counter::RtpUnwanted
         } else if on_control_port || incoming.flags.mux && is_rtcp(frame.bytes()) {
             self.read_control(now, slot, on_control_port, frame)
@@ -519,105 +451,11 @@ impl Relay {
         frame.verdict = Verdict::Forward { from, to };
         Counter::RtpRelayed
     }
-
-    /// Lets a packet count towards a lock, and locks.
-    fn learn(&mut self, now: Instant, slot: usize, source: Endpoint, frame: &Frame<'_>) {
-        let (incoming, leg) = (&mut self.incoming[slot], &mut self.legs[slot]);
-        if leg.learner.is_over(now) {
-            incoming.flags.learning = false;
-            return;
-        }
-        let Ok(header) = Header::parse(frame.bytes()) else {
-            return;
-        };
-        let negotiated = incoming.payload(header.payload_type).is_some();
-        if !negotiated || !leg.learner.observe(source, &header) {
-            return;
-        }
-        incoming.flags.learning = false;
-        if source == incoming.source {
-            return;
-        }
-        let rtp = canonical(frame.source);
-        incoming.source = source;
-        self.outgoing[slot].destination = rtp;
-        let control = &mut leg.control;
-        if incoming.flags.mux {
-            control.destination = rtp;
-        } else if control.destination.ip() != rtp.ip() {
-            // The signalled RTCP address is behind the NAT too: the usual neighbour, until the
-            // peer's own RTCP shows the port.
-            control.destination = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
-            control.source = Endpoint::new(control.destination);
-        }
-    }
-
-    /// Takes in RTCP of the peer's. It is never passed on.
-    fn read_control(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        on_control_port: bool,
-        frame: &Frame<'_>,
-    ) -> Counter {
-        let (incoming, leg) = (&mut self.incoming[slot], &mut self.legs[slot]);
-        let control = &mut leg.control;
-        let source = Endpoint::new(frame.source);
-        let muxed = incoming.flags.mux && !on_control_port;
-        let expected = if muxed { incoming.source } else { control.source };
-        let compound = Compound::new(frame.bytes());
-        // A NAT'd peer's RTCP port: from the locked address, in the name of its RTP stream.
-        let learns = !muxed
-            && control.learning
-            && !incoming.flags.learning
-            && source.same_address(&incoming.source)
-            && incoming.ssrc().is_some()
-            && sender(compound.clone()) == incoming.ssrc();
-        if source != expected && !learns {
-            incoming.refused.strangers = incoming.refused.strangers.wrapping_add(1);
-            return Counter::RtpStranger;
-        }
-        if !compound.is_valid() {
-            incoming.refused.malformed = incoming.refused.malformed.wrapping_add(1);
-            return Counter::RtpMalformed;
-        }
-        if learns {
-            control.learning = false;
-            control.source = source;
-            control.destination = canonical(frame.source);
-        }
-        control.read(now, compound, self.outgoing[slot].ssrc);
-        Counter::RtcpReceived
-    }
-
-    fn send_control(&mut self, now: Instant, slot: usize, is_last: bool, out: &mut dyn Outbox) {
-        let (incoming, outgoing) = (&mut self.incoming[slot], &self.outgoing[slot]);
-        let leg = &mut self.legs[slot];
-        let to = leg.control.destination;
-        let (Some(ports), true) = (leg.ports, incoming.flags.negotiated) else {
-            return;
-        };
-        if to.port() == 0 || to.ip().is_unspecified() {
-            return;
-        }
-        let from = if incoming.flags.mux { ports.rtp() } else { ports.rtcp() };
-        let mut write =
-            |buffer: &mut [u8]| leg.control.write(now, incoming, outgoing, is_last, buffer);
-        if out.send(Route::Media { from, to }, &mut write) {
-            self.counters.count(Counter::RtcpSent);
-        }
-    }
 }
 
-/// The reporter of a valid compound's first packet.
-fn sender(mut compound: Compound<'_>) -> Option<u32> {
-    if !compound.is_valid() {
-        return None;
-    }
-    match compound.next()?.ok()? {
-        Packet::SenderReport { sender, .. } | Packet::ReceiverReport { sender, .. } => Some(sender),
-        _ => None,
-    }
+/// The usual place of RTCP: one port above RTP. Port zero, that is nowhere, above the last port.
+fn port_above(rtp: SocketAddr) -> SocketAddr {
+    SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(0))
 }
 
 // A leg's state is a few cache lines: five thousand legs fit a core's second-level cache.

@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use crate::media::incoming::Incoming;
+use crate::media::outgoing::Outgoing;
 use crate::media::source::Endpoint;
-use crate::media::stream::{Incoming, Outgoing};
 use crate::wire::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 
 /// Mean interval of reports before randomisation (RFC 3550 §6.2).

@@ -13,7 +13,7 @@ pub const PAYLOADS_MAX: usize = 16;
 
 /// Payload numbers under which an offer's formats are offered on to the other leg, in the
 /// formats' order; `None` where a format is not offered on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     numbers: List<Option<u8>, SDP_FORMATS_MAX>,
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::base::packet::MediaPort;
+use crate::base::packet::Route;
+use crate::media::leg::{Direction, PayloadType};
 use crate::wire::rtp::Rewrite;
 
 mod model;
@@ -316,4 +317,85 @@ fn bursts_do_as_single_packets_do() {
             }
         }
     }
+}
+
+#[test]
+fn a_feed_that_comes_back_is_joined_anew() {
+    let mut edge = Edge::new(11);
+    let carol = edge.relay.allocate(edge.now, MediaAddress::Ipv4, &mut edge.out).expect("room");
+    edge.relay.negotiate(edge.now, carol, &agreed("192.0.2.30:7000"));
+    let same = map(&[(0, 0)]);
+    let before = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)).expect("to Bob");
+    edge.relay.connect(edge.alice, carol, &same, &same);
+    for n in 11..20 {
+        edge.rtp(ALICE, edge.alice, &rtp(0, 1, n, 0)).expect("to Carol");
+    }
+    edge.relay.connect(edge.alice, edge.bob, &same, &same);
+    let after = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 20, 0)).expect("to Bob again");
+    assert_eq!((after.sequence, after.marker), (before.sequence + 1, true));
+    // No time went by, and yet the packets are different ones.
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(160));
+}
+
+#[test]
+fn a_gap_longer_than_the_window_forgets_all_of_it() {
+    for gap in [127, 128, 129, 130, 256, 300] {
+        let mut edge = Edge::new(12);
+        let first = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)).expect("forwarded");
+        edge.rtp(ALICE, edge.alice, &rtp(0, 1, 11, 0)).expect("forwarded");
+        let last = edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10 + gap, 0)).expect("forwarded");
+        assert_eq!(last.sequence, first.sequence + gap);
+        for late in (10 + gap - 100..10 + gap).rev() {
+            assert!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, late, 0)).is_some(), "{gap}: {late}");
+            assert_eq!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, late, 0)), None, "{gap}: {late}");
+        }
+    }
+}
+
+#[test]
+fn an_unspecified_address_holds() {
+    let mut edge = Edge::new(13);
+    edge.relay.negotiate(edge.now, edge.bob, &agreed("0.0.0.0:5000"));
+    assert_eq!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 10, 0)), None);
+    edge.relay.negotiate(edge.now, edge.bob, &agreed(BOB));
+    assert!(edge.rtp(ALICE, edge.alice, &rtp(0, 1, 11, 0)).is_some());
+}
+
+#[test]
+fn noise_from_the_peer_breaks_nothing() {
+    let mut edge = Edge::new(14);
+    let muxed = Negotiated { rtcp_mux: true, ..agreed(ALICE) };
+    edge.relay.negotiate(edge.now, edge.alice, &muxed);
+    let ports = edge.relay.ports(edge.alice).expect("alive");
+    let mut rng = Rng::from_number(14);
+    for _ in 0..100_000 {
+        edge.wait(rng.below(100));
+        let mut bytes = rng.bytes::<64>();
+        bytes[0] = bytes[0] & 0x3f | 0x80;
+        bytes[1] = [0, 8, 101, 200, 201, 203, 255][usize::try_from(rng.below(7)).expect("small")];
+        bytes[2] &= rng.bytes::<1>()[0] & 1;
+        let length = usize::try_from(rng.below(65)).expect("small");
+        let port = if rng.chance(1, 2) { ports.rtp() } else { ports.rtcp() };
+        edge.deliver(address(ALICE), port, &bytes[..length]);
+        edge.relay.expire(edge.now, &mut edge.out);
+        edge.out.messages.clear();
+    }
+    let report = edge.relay.report(edge.now, edge.alice).expect("alive");
+    assert!(report.malformed > 10_000 && report.packets_in > 1_000, "{report:?}");
+    assert!(report.mos.is_some_and(|mos| (1.0..=4.5).contains(&mos)));
+}
+
+#[test]
+fn frames_for_nobody_are_dropped() {
+    let mut edge = Edge::new(15);
+    for port in [9_999, 10_040, 65_535, 0] {
+        let port = MediaPort { address: 0, port };
+        assert_eq!(edge.deliver(address(ALICE), port, &rtp(0, 1, 1, 0)), None);
+    }
+    let idle = edge.relay.allocate(edge.now, MediaAddress::Ipv4, &mut edge.out).expect("room");
+    assert_eq!(edge.rtp(ALICE, idle, &rtp(0, 1, 1, 0)), None, "nothing was negotiated");
+    let mut buffer = [0; 20];
+    let mut frame = Frame::new(address(ALICE), Local::Sip(0), &mut buffer, 20);
+    edge.relay.receive(edge.now, &mut frame);
+    assert_eq!((frame.verdict, edge.counters.read(Counter::RtpUnwanted)), (Verdict::Drop, 6));
 }

@@ -40,6 +40,8 @@ pub enum Why {
     Truncated,
     /// More bytes than [`crate::base::limits`] allows for the transport.
     TooLarge,
+    /// Content-Length is above what [`crate::base::limits`] allows.
+    BodyTooLarge,
     /// Content-Length promises more bytes than came.
     BodyShort,
     /// A header that must be there is not.
@@ -70,6 +72,7 @@ impl Why {
             Self::NotSip => 0,
             Self::Version => 505,
             Self::TooLarge => 513,
+            Self::BodyTooLarge => 413,
             Self::RequestUriTooLong => 414,
             Self::Scheme => 416,
             _ => 400,
@@ -98,6 +101,7 @@ impl fmt::Display for Why {
             Self::TooManyHeaders => f.write_str("too many header lines"),
             Self::Truncated => f.write_str("headers do not end"),
             Self::TooLarge => f.write_str("message too large"),
+            Self::BodyTooLarge => f.write_str("body too large"),
             Self::BodyShort => f.write_str("body shorter than Content-Length"),
             Self::Missing(name) => write!(f, "no {name} header"),
             Self::Duplicate(name) => write!(f, "more than one {name} header"),

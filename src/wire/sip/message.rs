@@ -196,7 +196,7 @@ impl<'a> Message<'a> {
         }
         match content_length(self.bytes_of(*span)) {
             None => Err((place, Why::Value { name, what: "not a decimal number" })),
-            Some(length) if length > STREAM_MESSAGE_BYTES_MAX => Err((place, Why::TooLarge)),
+            Some(length) if length > STREAM_MESSAGE_BYTES_MAX => Err((place, Why::BodyTooLarge)),
             Some(length) => rest.get(..length).ok_or((place, Why::BodyShort)),
         }
     }

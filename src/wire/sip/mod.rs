@@ -5,8 +5,11 @@
 //! [`Message::validate`] refuses what has structure but breaks the standard, the typed accessors
 //! then read what was checked. A refused request is answered through [`Message::salvage`].
 
+pub mod call_key;
 mod cseq;
+pub mod digest;
 mod error;
+pub mod framing;
 mod header;
 mod line;
 mod message;
@@ -32,7 +35,9 @@ pub use params::{Params, ParamsIter, split_list};
 pub use start::Start;
 pub use uri::{NumberRefused, Scheme, Uri};
 pub use via::Via;
-pub use write::{WriteError, Writer};
+pub use write::Writer;
+
+pub use super::sink::WriteError;
 
 #[cfg(test)]
 mod tests;

@@ -109,7 +109,7 @@ fn faults_name_the_place_and_the_answer() {
         ("l: 4", "l: +4", "Content-Length: not a decimal number", 400),
         ("l: 4", "l: 0x4", "Content-Length: not a decimal number", 400),
         ("l: 4", "l: 40", "body shorter than Content-Length", 400),
-        ("l: 4", "l: 18446744073709551620", "message too large", 513),
+        ("l: 4", "l: 18446744073709551620", "body too large", 413),
         ("i: 3848276298220188511@pbx\r\n", "", "no Call-ID header", 400),
         ("Max-Forwards : 70", "Max-Forwards : 256", "Max-Forwards: not 0 to 255", 400),
         ("X-Account: 17", "X-Account: \u{0}", "NUL byte in a header", 400),

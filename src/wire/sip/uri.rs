@@ -180,6 +180,25 @@ impl<'a> Uri<'a> {
         self.params.contains("lr")
     }
 
+    /// Whether two URIs name the same resource (RFC 3261 §19.1.4): scheme, host and most
+    /// parameters without case, user and password with it, escapes decoded; a port that is written
+    /// differs from one that is not. URIs of other schemes are the same if their text is.
+    pub fn matches(&self, other: &Uri<'_>) -> bool {
+        if let (Scheme::Other(_), _) | (_, Scheme::Other(_)) = (self.scheme, other.scheme) {
+            return self.text == other.text;
+        }
+        self.scheme == other.scheme
+            && same(self.user.unwrap_or(""), other.user.unwrap_or(""), u8::clone)
+            && self.user.is_some() == other.user.is_some()
+            && same(self.password.unwrap_or(""), other.password.unwrap_or(""), u8::clone)
+            && self.password.is_some() == other.password.is_some()
+            && self.host.eq_ignore_ascii_case(other.host)
+            && self.port == other.port
+            && params_match(self.params, other.params)
+            && params_match(other.params, self.params)
+            && same(self.headers.unwrap_or(""), other.headers.unwrap_or(""), u8::clone)
+    }
+
     /// The user part as an E.164 number: `+` and one to fifteen digits.
     pub fn e164(&self) -> Option<&'a str> {
         self.number().ok()
@@ -206,6 +225,42 @@ impl fmt::Display for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text)
     }
+}
+
+/// Whether two texts are the same once escapes are decoded and `fold` is applied to each byte.
+fn same(a: &str, b: &str, fold: impl Fn(&u8) -> u8) -> bool {
+    decoded(a).map(|byte| fold(&byte)).eq(decoded(b).map(|byte| fold(&byte)))
+}
+
+/// The bytes of `text` with its escapes decoded.
+fn decoded(text: &str) -> impl Iterator<Item = u8> {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let hex =
+            |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match *rest {
+            [b'%', high, low, ref tail @ ..] => {
+                rest = tail;
+                Some(hex(high).unwrap_or(0) << 4 | hex(low).unwrap_or(0))
+            }
+            [byte, ref tail @ ..] => {
+                rest = tail;
+                Some(byte)
+            }
+            [] => None,
+        }
+    })
+}
+
+/// Whether each parameter of `a` is in `b` with the same value, or may be missing there: of those
+/// that change where a request goes, none may.
+fn params_match(a: Params<'_>, b: Params<'_>) -> bool {
+    a.iter().all(|(name, value)| match b.get(name) {
+        Some(other) => same(value.unwrap_or(""), other, u8::to_ascii_lowercase),
+        None => !["transport", "user", "ttl", "method", "maddr"]
+            .iter()
+            .any(|special| special.eq_ignore_ascii_case(name)),
+    })
 }
 
 /// The address written in `host`: IPv4, or IPv6 with or without brackets.
@@ -346,6 +401,34 @@ mod tests {
             "sip:a@b ",
         ] {
             assert!(Uri::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn comparison_follows_the_standard() {
+        let matches = |a: &str, b: &str| {
+            let (a, b) = (Uri::parse(a).expect(a), Uri::parse(b).expect(b));
+            assert_eq!(a.matches(&b), b.matches(&a));
+            a.matches(&b)
+        };
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;a=1;b=2", "sip:carol@chicago.com;b=2;a=1"),
+            ("tel:+1", "TEL:+1"),
+        ] {
+            assert!(matches(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM", "sip:alice@AtLanTa.CoM"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:a@b;x=1", "sip:a@b;x=2"),
+            ("sip:a@b", "sips:a@b"),
+            ("sip:b", "sip:a@b"),
+            ("sip:a@b?x=y", "sip:a@b"),
+        ] {
+            assert!(!matches(a, b), "{a} {b}");
         }
     }
 

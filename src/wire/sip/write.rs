@@ -15,43 +15,21 @@ use super::name_addr::NameAddr;
 use super::params::split_list;
 use super::table::{LWS, TOKEN, URI, is};
 use crate::base::packet::Transport;
-
-/// Why a message was not written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The buffer is too small.
-    Overflow,
-    /// A name or value holds a byte that would end its line or change its meaning (CR, LF, NUL;
-    /// in a URI also white space, quotes and angle brackets).
-    Unsafe,
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Overflow => "the buffer is too small for the message",
-            Self::Unsafe => "a value holds a byte that may not stand in a header",
-        })
-    }
-}
-
-impl std::error::Error for WriteError {}
+use crate::wire::sink::{Sink, WriteError};
 
 /// Writes one message, first line to body.
 #[derive(Debug)]
 pub struct Writer<'b> {
-    buffer: &'b mut [u8],
-    at: usize,
-    error: Option<WriteError>,
+    sink: Sink<'b>,
 }
 
 impl<'b> Writer<'b> {
     /// Begins a request.
     pub fn request(buffer: &'b mut [u8], method: Method<'_>, uri: &str) -> Self {
-        let mut writer = Self { buffer, at: 0, error: None };
+        let mut writer = Self { sink: Sink::new(buffer) };
         let clean = |text: &str, class| !text.is_empty() && text.bytes().all(|b| is(b, class));
         if !clean(method.name(), TOKEN) || !clean(uri, URI) {
-            writer.fail(WriteError::Unsafe);
+            writer.sink.fail(WriteError::Unsafe);
         }
         writer.put(method.name().as_bytes());
         writer.put(b" ");
@@ -63,11 +41,11 @@ impl<'b> Writer<'b> {
     /// Begins a response. `status` is from 100 to 699.
     pub fn response(buffer: &'b mut [u8], status: u16, reason: &str) -> Self {
         assert!((100..700).contains(&status), "a status has three digits");
-        let mut writer = Self { buffer, at: 0, error: None };
+        let mut writer = Self { sink: Sink::new(buffer) };
         writer.put(b"SIP/2.0 ");
-        writer.put_number(usize::from(status));
+        writer.sink.put_fmt(format_args!("{}", usize::from(status)));
         writer.put(b" ");
-        writer.put_value(reason);
+        writer.sink.put_value(reason);
         writer.put(b"\r\n");
         writer
     }
@@ -91,7 +69,7 @@ impl<'b> Writer<'b> {
                 writer.put(b"To: ");
                 writer.put_unfolded(to);
                 writer.put(b";tag=");
-                writer.put_value(tag);
+                writer.sink.put_value(tag);
                 writer.put(b"\r\n");
             }
             _ => {
@@ -110,7 +88,7 @@ impl<'b> Writer<'b> {
     /// A header line with a name of its own (a private header).
     pub fn header_named(&mut self, name: &str, value: &str) -> &mut Self {
         self.begin(name);
-        self.put_value(value);
+        self.sink.put_value(value);
         self.end()
     }
 
@@ -122,8 +100,7 @@ impl<'b> Writer<'b> {
     /// A header line with a name of its own and a formatted value.
     pub fn header_named_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) -> &mut Self {
         self.begin(name);
-        // The only error is one that `put_value` has noted already.
-        let _ = fmt::write(&mut Value(self), value);
+        self.sink.put_fmt(value);
         self.end()
     }
 
@@ -141,7 +118,7 @@ impl<'b> Writer<'b> {
         match line.split_once(':') {
             Some((name, value)) => self.header_named(name.trim_end(), value.trim_start()),
             None => {
-                self.fail(WriteError::Unsafe);
+                self.sink.fail(WriteError::Unsafe);
                 self
             }
         }
@@ -189,7 +166,7 @@ impl<'b> Writer<'b> {
             }
         }
         let (address, port) = (source.ip().to_canonical(), source.port());
-        let _ = fmt::write(&mut Value(self), format_args!(";received={address};rport={port}"));
+        self.sink.put_fmt(format_args!(";received={address};rport={port}"));
         if let Some(rest) = rest {
             self.put(b", ");
             self.put_unfolded(super::table::trim(rest).as_bytes());
@@ -202,7 +179,7 @@ impl<'b> Writer<'b> {
     /// The first fault of any call on this writer.
     pub fn finish_empty(&mut self) -> Result<usize, WriteError> {
         self.put(b"Content-Length: 0\r\n\r\n");
-        self.done()
+        self.sink.done()
     }
 
     /// Ends a message with a body. Gives the message's length.
@@ -212,10 +189,10 @@ impl<'b> Writer<'b> {
     pub fn finish(&mut self, content_type: &str, body: &[u8]) -> Result<usize, WriteError> {
         self.header(HeaderName::ContentType, content_type);
         self.put(b"Content-Length: ");
-        self.put_number(body.len());
+        self.sink.put_fmt(format_args!("{}", body.len()));
         self.put(b"\r\n\r\n");
         self.put(body);
-        self.done()
+        self.sink.done()
     }
 
     /// Ends a message with a body that `write` puts straight into the buffer; it is given the room
@@ -231,39 +208,33 @@ impl<'b> Writer<'b> {
     ) -> Result<usize, WriteError> {
         self.header(HeaderName::ContentType, content_type);
         self.put(b"Content-Length: ");
-        let digits = self.at;
+        let digits = self.sink.length();
         self.put(b"     \r\n\r\n");
-        if self.error.is_none() {
-            let room = &mut self.buffer[self.at..];
-            match write(room).filter(|length| *length <= room.len() && *length < 100_000) {
-                Some(length) => {
-                    self.at += length;
-                    // White space before a value is free, so the number ends its field of five.
-                    let mut left = length;
-                    for place in (digits..digits + 5).rev() {
-                        self.buffer[place] = b'0' + (left % 10) as u8;
-                        left /= 10;
-                        if left == 0 {
-                            break;
-                        }
-                    }
-                }
-                None => self.fail(WriteError::Overflow),
+        let fits = |length: &usize, room: usize| *length <= room && *length < 100_000;
+        let length = match self.sink.room() {
+            Some(room) => write(room).filter(|length| fits(length, room.len())),
+            None => return self.sink.done(),
+        };
+        let Some(length) = length else {
+            self.sink.fail(WriteError::Overflow);
+            return self.sink.done();
+        };
+        self.sink.advance(length);
+        // White space before a value is free, so the number ends its field of five.
+        let mut left = length;
+        for place in self.sink.written_mut()[digits..digits + 5].iter_mut().rev() {
+            *place = b"0123456789"[left % 10];
+            left /= 10;
+            if left == 0 {
+                break;
             }
         }
-        self.done()
-    }
-
-    fn done(&self) -> Result<usize, WriteError> {
-        match self.error {
-            None => Ok(self.at),
-            Some(error) => Err(error),
-        }
+        self.sink.done()
     }
 
     fn begin(&mut self, name: &str) {
         if name.is_empty() || !name.bytes().all(|byte| is(byte, TOKEN)) {
-            self.fail(WriteError::Unsafe);
+            self.sink.fail(WriteError::Unsafe);
         }
         self.put(name.as_bytes());
         self.put(b": ");
@@ -274,16 +245,8 @@ impl<'b> Writer<'b> {
         self
     }
 
-    fn fail(&mut self, error: WriteError) {
-        self.error.get_or_insert(error);
-    }
-
-    /// Text of a value: nothing in it may end the line.
-    fn put_value(&mut self, value: &str) {
-        if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            self.fail(WriteError::Unsafe);
-        }
-        self.put(value.as_bytes());
+    fn put(&mut self, bytes: &[u8]) {
+        self.sink.put(bytes);
     }
 
     /// Bytes of a received value, whose line breaks are folds: each fold becomes one space.
@@ -298,32 +261,5 @@ impl<'b> Writer<'b> {
             value = &value[super::table::skip(value, fold, LWS)..];
         }
         self.put(value);
-    }
-
-    fn put_number(&mut self, number: usize) {
-        let _ = fmt::write(&mut Value(self), format_args!("{number}"));
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        if self.error.is_some() {
-            return;
-        }
-        match self.buffer.get_mut(self.at..self.at + bytes.len()) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.at += bytes.len();
-            }
-            None => self.fail(WriteError::Overflow),
-        }
-    }
-}
-
-/// A value being formatted.
-struct Value<'w, 'b>(&'w mut Writer<'b>);
-
-impl fmt::Write for Value<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.put_value(text);
-        if self.0.error.is_some() { Err(fmt::Error) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
 //! Strangers and NATs, RTCP, and what neither may do.
 
 use super::*;
-use crate::wire::rtcp::{ReportBlock, SenderInfo, Writer};
+use crate::wire::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 
 const NAT: &str = "192.0.2.10:61000";
 const FAR_NAT: &str = "100.64.0.9:61000";
@@ -212,6 +212,23 @@ fn rtcp_of_a_nat_follows_the_locked_address() {
 }
 
 #[test]
+fn a_signalled_rtcp_address_is_used_and_may_move() {
+    let mut edge = Edge::new(30);
+    for rtcp in ["192.0.2.10:4999", "192.0.2.11:1234"] {
+        let moved = Negotiated { remote_rtcp: Some(address(rtcp)), ..agreed(ALICE) };
+        edge.relay.negotiate(edge.now, edge.alice, &moved);
+        let ports = edge.relay.ports(edge.alice).expect("alive");
+        let sent = reports(&mut edge, 10_000);
+        let mut mine = sent.iter().filter(|(_, from, ..)| *from == ports.rtcp()).peekable();
+        assert!(mine.peek().is_some() && mine.all(|(_, _, to, _)| *to == address(rtcp)));
+        let before = edge.counters.read(Counter::RtcpReceived);
+        edge.deliver(address(rtcp), ports.rtcp(), &compound(1, 2, 0, 0));
+        edge.deliver(address("192.0.2.10:4001"), ports.rtcp(), &compound(1, 2, 0, 0));
+        assert_eq!(edge.counters.read(Counter::RtcpReceived), before + 1);
+    }
+}
+
+#[test]
 fn jitter_follows_the_clock() {
     let mut edge = Edge::new(29);
     for n in 0..500u16 {
@@ -221,4 +238,41 @@ fn jitter_follows_the_clock() {
     }
     let report = edge.relay.report(edge.now, edge.alice).expect("alive");
     assert!((9.0..=10.1).contains(&report.jitter_ms), "{}", report.jitter_ms);
+}
+
+/// Peer and sprayer race while a source is learnt: whoever is locked, it is one source, no
+/// stranger gets a packet before, and a peer at the signalled IP address always wins.
+#[test]
+fn a_race_ends_with_one_source() {
+    for seed in 0..200 {
+        let mut edge = Edge::new(seed);
+        let mut rng = Rng::from_number(seed);
+        nat(&mut edge);
+        let peer = if seed % 2 == 0 { NAT } else { FAR_NAT };
+        let mut heard = Vec::new();
+        let (mut sequence, mut sprayed, mut backward) = (rng.below(65_536), 0, 0);
+        if seed % 2 == 0 {
+            // The first word from the signalled address shuts all others out.
+            edge.rtp(peer, edge.alice, &rtp(0, 1, 0, 0));
+        }
+        for _ in 0..600 {
+            edge.wait(5);
+            if rng.chance(1, 4) {
+                sequence = (sequence + 1) % 65_536;
+                let number = u16::try_from(sequence).expect("16 bits");
+                heard.extend(edge.rtp(peer, edge.alice, &rtp(0, 1, number, 0)).map(|_| peer));
+            }
+            for _ in 0..rng.below(3) {
+                sprayed = (sprayed + rng.below(3)) % 65_536;
+                let number = u16::try_from(sprayed).expect("16 bits");
+                let got = edge.rtp(MALLORY, edge.alice, &rtp(0, 6, number, 0));
+                heard.extend(got.map(|_| MALLORY));
+            }
+            backward += 1;
+            let to = destination(&mut edge, backward);
+            assert_eq!(to, address(heard.last().copied().unwrap_or(ALICE)), "seed {seed}");
+        }
+        assert!(heard.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: one source");
+        assert!(seed % 2 == 1 || heard.contains(&peer), "seed {seed}: the signalled address wins");
+    }
 }

@@ -1,0 +1,5 @@
+//! L8: the sub-commands of the program, one a file.
+
+pub mod check;
+pub mod explain;
+pub mod init;

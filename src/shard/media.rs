@@ -1,0 +1,115 @@
+//! What a call wants of the media relay: ports for its legs, their bridge, their end.
+
+use super::{Shard, Turn};
+use crate::base::bounded::List;
+use crate::base::counter::Counter;
+use crate::base::limits::PAYLOAD_TYPES_MAX;
+use crate::base::pool::Key;
+use crate::base::time::Instant;
+use crate::call::machine::Call;
+use crate::call::offer::{AddressPolicy, Bridge, Description, Side};
+use crate::call::records;
+use crate::link::cdr::LegLetter;
+use crate::media::leg::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
+use crate::media::ports::MediaAddress;
+use crate::media::relay::Relay;
+
+impl Shard {
+    /// Makes sure that a leg has media ports. `false`: none are to be had.
+    pub(super) fn open_media(&mut self, turn: &mut Turn<'_>, key: Key, letter: LegLetter) -> bool {
+        let Some(call) = self.calls.get_mut(key) else { return false };
+        let leg = call.leg_mut(letter);
+        if leg.media.is_some() {
+            return true;
+        }
+        let Some(peer) = leg.peer else { return false };
+        let family = if peer.is_ipv4() { MediaAddress::Ipv4 } else { MediaAddress::Ipv6 };
+        match self.relay.allocate(turn.now, family, turn.out) {
+            Ok(media) => {
+                leg.media = Some(media);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a peer's description names an address that media may go to. `false`: refuse it.
+    pub(super) fn is_reachable(&self, description: &Description, peer: std::net::IpAddr) -> bool {
+        let mut own = List::<std::net::IpAddr, 16>::new();
+        for address in &self.setup.media {
+            own.push(address.bound);
+            own.push(address.advertised);
+        }
+        let own_ports = self.setup.all_ports.0..=self.setup.all_ports.1;
+        AddressPolicy { signalling_peer: peer, own: &own, own_ports }.check(description).is_ok()
+    }
+
+    /// Puts the agreement of the two peers into force.
+    pub(super) fn bridge(&mut self, now: Instant, key: Key) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(bridge) = call.bridge.clone() else { return };
+        (call.a.codec, call.b.codec) = (bridge.codec, bridge.codec);
+        let (a, b) = match call.offerer {
+            LegLetter::A => (&bridge.offerer, &bridge.answerer),
+            LegLetter::B => (&bridge.answerer, &bridge.offerer),
+        };
+        let (Some(media_a), Some(media_b)) = (call.a.media, call.b.media) else { return };
+        let (agreed_a, agreed_b) = (negotiated(a, call.a.nat), negotiated(b, call.b.nat));
+        self.relay.connect(media_a, media_b, &map(a), &map(b));
+        self.relay.negotiate(now, media_a, &agreed_a);
+        self.relay.negotiate(now, media_b, &agreed_b);
+    }
+
+    /// Closes a call's media and notes its figures.
+    pub(super) fn close_media(&mut self, turn: &mut Turn<'_>, key: Key) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        for letter in [LegLetter::A, LegLetter::B] {
+            release(&mut self.relay, turn, call, letter);
+        }
+    }
+
+    /// Counts a call that found no media port.
+    pub(super) fn count_no_ports(&self) {
+        self.count(Counter::MediaPortsExhausted);
+    }
+}
+
+fn release(relay: &mut Relay, turn: &mut Turn<'_>, call: &mut Call, letter: LegLetter) {
+    let leg = call.leg_mut(letter);
+    let Some(media) = leg.media.take() else { return };
+    if let Some(report) = relay.release(turn.now, media, turn.out) {
+        leg.figures = records::figures(&report);
+    }
+}
+
+/// What offer and answer agreed on for one leg, in the relay's terms.
+fn negotiated(side: &Side, nat: bool) -> Negotiated {
+    let receive: List<PayloadType, PAYLOAD_TYPES_MAX> = side
+        .payloads
+        .iter()
+        .take(PAYLOAD_TYPES_MAX)
+        .map(|payload| PayloadType { number: payload.number, clock: payload.clock })
+        .collect();
+    Negotiated {
+        remote_rtp: side.rtp,
+        remote_rtcp: side.rtcp,
+        rtcp_mux: side.mux,
+        receive,
+        // The relay's view is the edge's: it receives what the peer sends.
+        direction: Direction { send: side.receives, receive: side.sends },
+        learning: if nat { Learning::Nat } else { Learning::SignalledOnly },
+    }
+}
+
+fn map(side: &Side) -> PayloadMap {
+    let mut map = PayloadMap::default();
+    for payload in side.payloads.iter().take(PAYLOAD_TYPES_MAX) {
+        map.insert(payload.number, payload.becomes);
+    }
+    map
+}
+
+/// The agreement of offer and answer of a call, where there is one.
+pub(super) fn agree(call: &Call, offer: &Description, answer: &Description) -> Option<Bridge> {
+    Bridge::new(offer, &call.numbers, answer, (true, offer.mux)).ok()
+}
