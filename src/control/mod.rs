@@ -3,5 +3,8 @@
 
 pub mod callback_url;
 pub mod cdr;
+pub mod desk;
+pub mod dns;
 pub mod event;
 pub mod store;
+pub mod webhook;
