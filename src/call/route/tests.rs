@@ -227,6 +227,16 @@ fn origination_fills_in_the_number() {
 }
 
 #[test]
+fn a_trunk_that_insists_on_srtp_is_not_called_in_plain() {
+    let mut trunk = trunk(vec![origination("sip:{number}@b.example", 1, 1, &["192.0.2.8:5060"])]);
+    assert_eq!(plan_origination(&trunk, "+4670", &mut Rng::from_number(1)).attempts.len(), 1);
+    trunk.media_security = crate::directory::MediaSecurity::Required;
+    let plan = plan_origination(&trunk, "+4670", &mut Rng::from_number(1));
+    assert!(plan.attempts.is_empty());
+    assert_eq!(plan.note.as_str(), "trunk pbx requires SRTP");
+}
+
+#[test]
 fn sip_targets_as_resolved() {
     let mut connect = ConnectSip {
         uri: text("sip:anna@host.example").expect("fits"),
