@@ -138,6 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn an_async_runtime_waits_on_a_sleeper() {
+        use tokio::io::Interest;
+        use tokio::io::unix::AsyncFd;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().build().expect("runtime");
+        let (waker, sleeper) = pair().expect("pair");
+        let thread = runtime.block_on(async move {
+            let fd = AsyncFd::with_interest(sleeper, Interest::READABLE).expect("async");
+            fd.get_ref().rearm();
+            let thread = std::thread::spawn(move || waker.wake());
+            let mut guard = fd.readable().await.expect("readable");
+            guard.clear_ready();
+            fd.get_ref().rearm();
+            assert!(!is_readable(fd.get_ref()));
+            thread
+        });
+        thread.join().expect("thread");
+    }
+
+    #[test]
     fn no_wake_is_lost_between_threads() {
         use std::sync::atomic::AtomicU64;
         let (waker, sleeper) = pair().expect("pair");
