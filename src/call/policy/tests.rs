@@ -233,6 +233,16 @@ fn transports_are_the_trunk_s_choice() {
 }
 
 #[test]
+fn a_trunk_that_insists_on_srtp_never_gets_plain_media() {
+    let mut directory = directory();
+    directory.trunks[0].media_security = MediaSecurity::Required;
+    match admit(&directory, &request(OFFICE, "listed.edge.example")) {
+        Admission::Refuse(refusal) => assert_eq!(refusal.status, 488),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn destinations_are_checked_as_numbers() {
     for (user, expected) in [
         ("+12025550199", ("trunk", 0)),
