@@ -33,7 +33,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the control thread is made from.
 pub(super) struct ControlThread {
-    pub(super) sleeper: Sleeper,
+    pub(super) sleeper: Option<Sleeper>,
     pub(super) from: Vec<rtrb::Consumer<ToControl>>,
     pub(super) to: Vec<rtrb::Producer<ToShard>>,
     pub(super) wakers: Wakers,
@@ -61,7 +61,6 @@ impl ControlThread {
         let identity = Identity {
             base_url: &desk_config.base_url,
             currency: &desk_config.currency,
-            node: &desk_config.node,
         };
         let recovered = ledger
             .recover(identity)
@@ -113,13 +112,13 @@ impl ControlThread {
     }
 
     async fn run(mut self, service: Service, handle: Handle, dns: Arc<Dns>) {
+        let Some(sleeper) = self.sleeper.take() else { return };
         let from = std::mem::take(&mut self.from);
         let to = std::mem::take(&mut self.to);
-        let ends = match ShardEnds::new(self.sleeper_out(), from, to, Arc::clone(&self.wakers)) {
+        let ends = match ShardEnds::new(sleeper, from, to, Arc::clone(&self.wakers)) {
             Ok(ends) => ends,
             Err(error) => return self.log(&format!("control cannot wait for shards: {error}")),
         };
-        let api = self.serve_api(&handle);
         let mut service = tokio::spawn(service.run(ends));
         let mut resolve = tokio::time::interval(RESOLVE_EVERY);
         resolve.tick().await;
@@ -149,9 +148,6 @@ impl ControlThread {
                     None => handle.stop().await,
                 },
             }
-        }
-        if let Some(api) = api {
-            api.abort();
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::base::id::ShardId;
@@ -11,7 +10,7 @@ use crate::base::packet::SipPath;
 use crate::control::service::Shards;
 use crate::link::{ControlLink, ToControl, ToShard};
 use crate::net::{Mail, mail};
-use crate::sys::wake::{Sleeper, Waker};
+use crate::sys::wake::{self, Sleeper, Waker};
 
 /// Wakers of all shards, known once their backends are built.
 pub(super) type Wakers = Arc<OnceLock<Vec<Waker>>>;
@@ -52,7 +51,7 @@ impl ShardEnds {
         to: Vec<rtrb::Producer<ToShard>>,
         wakers: Wakers,
     ) -> std::io::Result<Self> {
-        let sleeper = AsyncFd::with_interest(sleeper, Interest::READABLE)?;
+        let sleeper = wake::on_runtime(sleeper)?;
         sleeper.get_ref().rearm();
         Ok(Self { sleeper, from, to, wakers, turn: 0 })
     }
@@ -105,7 +104,7 @@ impl Shards for ShardEnds {
 
 /// Where a shard's letters go: the stream thread and the other shards.
 pub(super) struct Post {
-    pub(super) streams: Option<(mail::Sender, Waker)>,
+    pub(super) streams: Option<(mail::Sender, Arc<OnceLock<Waker>>)>,
     pub(super) shards: Vec<Option<mail::Sender>>,
     pub(super) wakers: Wakers,
 }
@@ -114,7 +113,9 @@ impl Mail for Post {
     fn stream(&mut self, path: SipPath, cookie: u64, bytes: &[u8]) -> bool {
         let Some((ring, waker)) = &mut self.streams else { return false };
         let sent = ring.message(path, cookie, bytes);
-        waker.wake();
+        if let Some(waker) = waker.get() {
+            waker.wake();
+        }
         sent
     }
 

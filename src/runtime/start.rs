@@ -103,7 +103,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let api_address = api.local_addr().map_err(while_("reading the API's address"))?;
     let wakers = builder.wakers;
     let control = ControlThread {
-        sleeper: parts.control_sleeper,
+        sleeper: Some(parts.control_sleeper),
         from: parts.from_shards,
         to: parts.to_shards,
         wakers: Arc::clone(&wakers),
@@ -237,15 +237,13 @@ impl Builder<'_> {
             from_shards: Vec::new(),
             to_shards: Vec::new(),
         };
-        let (stream_pair_waker, stream_sleeper) = wake::pair().map_err(while_("making a waker"))?;
-        let _ = streams_waker.set(stream_pair_waker.clone());
         let mut wakers = Vec::new();
         for index in 0..self.shards {
             let sender = stream_senders.remove(0);
             let (shard_hand_over, mut letters) = hand_over.remove(0);
             letters.push(shard_receivers.remove(0));
             let post = Post {
-                streams: has_streams.then(|| (sender, stream_pair_waker.clone())),
+                streams: has_streams.then(|| (sender, Arc::clone(&streams_waker))),
                 shards: shard_hand_over,
                 wakers: Arc::clone(&self.wakers),
             };
@@ -279,7 +277,7 @@ impl Builder<'_> {
             let ends = ends
                 .map(|((to, from), waker)| ShardEnd { to, from, waker: waker.clone() })
                 .collect();
-            parts.streams = Some(self.streams(ends, stream_sleeper, stream_pair_waker)?);
+            parts.streams = Some(self.streams(ends, &streams_waker)?);
         }
         Ok(parts)
     }
@@ -373,8 +371,7 @@ impl Builder<'_> {
     fn streams(
         &self,
         shards: Vec<ShardEnd>,
-        sleeper: wake::Sleeper,
-        waker: wake::Waker,
+        to_set: &OnceLock<wake::Waker>,
     ) -> Result<(wake::Waker, JoinHandle<()>), StartError> {
         let listeners = self
             .bound
@@ -392,9 +389,11 @@ impl Builder<'_> {
             protocol: SipStreams { shards: u16::try_from(self.shards).unwrap_or(u16::MAX) },
             limits: stream::Limits::default(),
             counters: Arc::clone(&self.counters[self.shards]),
-            sleeper,
         };
         let mut streams = Streams::new(setup).map_err(while_("building the stream thread"))?;
+        let waker = streams.waker();
+        // Set once, here.
+        let _ = to_set.set(waker.clone());
         let stop = Arc::clone(&self.stop);
         let thread = std::thread::Builder::new()
             .name("carrick-streams".into())

@@ -72,9 +72,6 @@ impl Worker {
                 }
                 shard.expire(now, out, control);
             });
-            if let Some(tap) = tap {
-                let _ = tap;
-            }
         });
         !self.words.is_empty() || self.letters.iter().any(|ring| !ring.is_empty())
     }
