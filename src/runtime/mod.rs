@@ -6,7 +6,6 @@
 mod control_thread;
 mod rings;
 mod start;
-mod streams;
 pub mod tap;
 mod worker;
 

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::control_thread::{ControlThread, resolve_and_compile};
 use super::rings::{ControlEnd, Post, Wakers};
-use super::streams::SipStreams;
 use super::tap::Tap;
 use super::worker::Worker;
 use super::{Edge, Order};
@@ -386,7 +385,7 @@ impl Builder<'_> {
         let setup = StreamSetup {
             listeners,
             shards,
-            protocol: SipStreams { shards: u16::try_from(self.shards).unwrap_or(u16::MAX) },
+            protocol: stream::Sip::new(u16::try_from(self.shards).unwrap_or(u16::MAX)),
             limits: stream::Limits::default(),
             counters: Arc::clone(&self.counters[self.shards]),
         };
