@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn no_wake_is_lost_between_threads() {
+        use std::sync::atomic::AtomicU64;
         use std::task::{Context, Poll};
-use std::sync::atomic::AtomicU64;
         let (waker, sleeper) = pair().expect("pair");
         let sent = Arc::new(AtomicU64::new(0));
         let theirs = Arc::clone(&sent);
