@@ -57,7 +57,7 @@ impl<'a> Params<'a> {
             let value = skip(bytes, at + 1, LWS);
             at = match bytes.get(value) {
                 Some(b'"') => {
-                    quoted_end(bytes, value).ok_or(Fault::new(value, "unclosed quote"))?
+                    quoted_end(bytes, value).ok_or_else(|| Fault::new(value, "unclosed quote"))?
                 }
                 _ => skip(bytes, value, PARAM_VALUE),
             };

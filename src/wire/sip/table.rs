@@ -65,6 +65,7 @@ pub(crate) fn trim(text: &str) -> &str {
     &text[start..end]
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "an index below 256 is a byte")]
 const fn build() -> [u16; 256] {
     let mut table = [0; 256];
     let mut at = 0;

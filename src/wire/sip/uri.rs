@@ -368,7 +368,8 @@ mod tests {
     #[test]
     fn odd_but_valid_uris_are_read() {
         for text in [
-            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
+            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it\
+             +has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
             "sip:sips%3Auser%40example.com@example.net",
             "sip:cal%6Cer@host5.example.net;%6C%72;n%61me=v%61lue%25%34%31",
             "sip:user;par=u%40example.net@example.com",

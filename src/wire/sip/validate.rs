@@ -7,7 +7,6 @@ use super::message::Message;
 use super::method::Method;
 use super::name_addr::NameAddr;
 use super::start::Start;
-use super::table::{LWS, find};
 use super::uri::{Scheme, Uri};
 use super::via::Via;
 use crate::base::limits::{SIP_IDENTIFIER_BYTES_MAX, SIP_URI_BYTES_MAX};
@@ -107,7 +106,7 @@ impl<'a> Message<'a> {
         if max_forwards.is_none() && self.has(HeaderName::MaxForwards) {
             return Err(self.fault(HeaderName::MaxForwards, Fault::new(0, "not 0 to 255")));
         }
-        // A date in another zone would be read as hours off (RFC 3261 §20.17, RFC 4475 §3.1.2.12).
+        // A date in another zone would be read hours off (RFC 3261 §20.17, RFC 4475 §3.1.2.12).
         if let Some(date) = self.header(HeaderName::Date)
             && !date.ends_with(" GMT")
         {
@@ -150,8 +149,9 @@ impl<'a> Message<'a> {
         let call_id = self.call_id()?;
         let what = if call_id.len() > SIP_IDENTIFIER_BYTES_MAX {
             "too long"
-        } else if find(call_id.as_bytes(), 0, LWS) < call_id.len() {
-            "white space inside"
+        } else if call_id.bytes().fold(false, |found, byte| found | (byte <= b' ')) {
+            // Every byte is looked at, without a branch, so that many are at once.
+            "white space or a control byte inside"
         } else {
             return Ok(call_id);
         };
