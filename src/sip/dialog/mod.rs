@@ -167,7 +167,7 @@ impl Dialog {
     /// what [`Dialog::outgoing`] made; it stays as it is, because another fork may answer too.
     ///
     /// # Errors
-    /// The response makes no dialog: it has no To-tag, no usable Contact, or passes a limit.
+    /// The response makes no dialog: it has no To-tag, or passes a limit.
     pub fn fork(&self, response: &Message<'_>, path: SipPath) -> Result<Self, Unfit> {
         let bad = |why| Unfit { status: 500, why };
         let status = response.status().filter(|status| (101..300).contains(status));
@@ -330,17 +330,13 @@ impl Dialog {
             && request.from().is_ok_and(|from| tag(from, &self.remote_tag))
     }
 
-    /// Route set and target, from a response to the INVITE.
+    /// Route set and target, from a response to the INVITE. One without a usable Contact leaves
+    /// the target as it was: a 2xx has to be acknowledged, whatever is wrong with it.
     fn learn(&mut self, response: &Message<'_>) -> Result<(), Unfit> {
-        let bad = |why| Unfit { status: 500, why };
-        let confirmed = response.status().is_some_and(|status| status >= 200);
-        if response.has(HeaderName::Contact) {
-            self.remote_target = target(response).ok_or(bad("no usable Contact"))?;
-        } else if confirmed && self.state == DialogState::Calling {
-            return Err(bad("no Contact"));
-        }
+        let many = Unfit { status: 500, why: "too many Record-Route values" };
         // The Route of the first INVITE has served its purpose.
-        self.route_set = route::reversed(response).ok_or(bad("too many Record-Route values"))?;
+        self.route_set = route::reversed(response).ok_or(many)?;
+        self.refresh_target(response);
         self.translated = route::is_translated(&self.remote_target, self.path.peer.ip());
         Ok(())
     }

@@ -68,6 +68,7 @@ impl Table {
         let key = self.insert(transaction)?;
         if !self.keep_head(key, message) {
             self.remove(key);
+            self.counters.count(Counter::SipQueueFull);
             return Err(Refused::Full);
         }
         Ok(ServerKey(key))

@@ -18,6 +18,7 @@
 //!              -> Result<ClientKey, Refused>
 //!          acknowledge(now, ClientKey, SipPath, write, &mut dyn Outbox) -> bool
 //!          cancel(now, ClientKey, &mut dyn Outbox) -> CancelOutcome
+//!          copy_head(ServerKey, &mut [u8]) -> Option<(usize, SipPath)>
 //! time     expire(now, &mut dyn Outbox) -> Option<TransactionEvent>     (call until None)
 //!          next_deadline() -> Option<Instant>
 //! about    set_server_owner set_client_owner server_owner client_owner len is_empty
@@ -89,6 +90,7 @@ impl TableLimits {
     pub const fn new(transactions: usize) -> Self {
         Self {
             transactions,
+            // A server has the head of its request and its latest answer.
             copies_1k: transactions * 2,
             copies_2k: transactions / 2,
             copies_largest: transactions.div_ceil(16),
@@ -122,7 +124,8 @@ pub enum RequestMatch {
     /// then calls `Table::acknowledged`. An ACK is never answered.
     Ack {
         /// The INVITE that was answered 2xx with the ACK's To-tag, and that transaction's owner.
-        /// Told again for every repeated ACK.
+        /// Told again for every repeated ACK. `None`: of a dialog whose INVITE is long gone, to a
+        /// stateless answer, or a stray; nothing need be done.
         invite: Option<(ServerKey, u64)>,
     },
     /// The same request came before by another way (RFC 3261 §8.2.2.2): to be answered 482.
