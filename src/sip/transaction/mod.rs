@@ -24,6 +24,10 @@
 //! about    set_server_owner set_client_owner server_owner client_owner len is_empty
 //! ```
 //!
+//! Two states have no timer, because only the owner knows how long is too long: an INVITE of ours
+//! that rings (the owner calls `cancel`), and a request that was begun and not answered (the owner
+//! answers it, whatever happens).
+//!
 //! `write` is `&mut dyn FnMut(&mut [u8]) -> usize`: it fills the buffer and says how many bytes it
 //! wrote; zero means that it could not.
 //!
