@@ -3,7 +3,8 @@
 //!
 //! Asking and checking: an [`Authenticator`] a shard. [`Authenticator::challenge`] writes the
 //! challenges of a 401, [`Authenticator::verify`] judges a request, a [`Budget`] counts guesses.
-//! Answering: [`answer_challenge`] and [`Retries`]. ACK and CANCEL are never challenged (RFC 3261 §22.1).
+//! Answering: [`answer_challenge`] and [`Retries`]. ACK and CANCEL are never challenged (RFC 3261
+//! §22.1).
 //!
 //! Path: `sip::transaction` -> here -> `shard::admission`
 

@@ -332,7 +332,8 @@ fn the_strongest_challenge_that_we_have_is_answered() {
         401,
         &[
             "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\", algorithm=MD5, qop=\"auth\"",
-            "WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=SHA-512-256, qop=\"auth\"",
+            "WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=SHA-512-256, \
+             qop=\"auth\"",
             "WWW-Authenticate: Digest realm=\"r\", nonce=\"3\", algorithm=SHA-256, \
              qop=\"auth-int,auth\", opaque=\"o\", stale=TRUE",
         ],
