@@ -186,7 +186,7 @@ impl Shard {
                 self.count(Counter::AuthChallenged);
                 false
             }
-            Verdict::Wrong => {
+            Verdict::Wrong { .. } => {
                 self.count(Counter::AuthFailed);
                 false
             }

@@ -123,16 +123,17 @@ impl Dialog {
         Ok(Self {
             role: Role::Callee,
             state: DialogState::Early,
-            call_id: text(call_id).ok_or(bad("Call-ID too long"))?,
-            local_tag: text(local_tag).ok_or(bad("tag too long"))?,
-            remote_tag: text(from.tag().unwrap_or("")).ok_or(bad("tag too long"))?,
-            local: address(&to).ok_or(bad("To too long"))?,
-            remote: address(&from).ok_or(bad("From too long"))?,
-            remote_target: target(invite).ok_or(bad("no usable Contact"))?,
-            route_set: route::in_order(invite).ok_or(bad("too many Record-Route values"))?,
+            call_id: text(call_id).ok_or_else(|| bad("Call-ID too long"))?,
+            local_tag: text(local_tag).ok_or_else(|| bad("tag too long"))?,
+            remote_tag: text(from.tag().unwrap_or("")).ok_or_else(|| bad("tag too long"))?,
+            local: address(&to).ok_or_else(|| bad("To too long"))?,
+            remote: address(&from).ok_or_else(|| bad("From too long"))?,
+            remote_target: target(invite).ok_or_else(|| bad("no usable Contact"))?,
+            route_set: route::in_order(invite)
+                .ok_or_else(|| bad("too many Record-Route values"))?,
             local_cseq: 0,
             remote_cseq: Some(cseq.number),
-            contact: text(contact).ok_or(bad("Contact too long"))?,
+            contact: text(contact).ok_or_else(|| bad("Contact too long"))?,
             path,
             translated: sent_by.is_some_and(|address| address != path.peer.ip().to_canonical()),
         })
@@ -167,11 +168,11 @@ impl Dialog {
     /// what [`Dialog::outgoing`] made; it stays as it is, because another fork may answer too.
     ///
     /// # Errors
-    /// The response makes no dialog: it has no To-tag, no usable Contact, or passes a limit.
+    /// The response makes no dialog: it has no To-tag, or passes a limit.
     pub fn fork(&self, response: &Message<'_>, path: SipPath) -> Result<Self, Unfit> {
         let bad = |why| Unfit { status: 500, why };
         let status = response.status().filter(|status| (101..300).contains(status));
-        let status = status.ok_or(bad("makes no dialog"))?;
+        let status = status.ok_or_else(|| bad("makes no dialog"))?;
         let to = response.to().map_err(|_| bad("bad To"))?;
         let tag = match (to.tag(), status) {
             (Some(tag), _) => tag,
@@ -181,8 +182,8 @@ impl Dialog {
         };
         let event = if status < 200 { DialogEvent::Provisional } else { DialogEvent::Success };
         let mut dialog = self.clone();
-        dialog.state = self.state.next(event).ok_or(bad("the call is over"))?;
-        dialog.remote_tag = text(tag).ok_or(bad("tag too long"))?;
+        dialog.state = self.state.next(event).ok_or_else(|| bad("the call is over"))?;
+        dialog.remote_tag = text(tag).ok_or_else(|| bad("tag too long"))?;
         dialog.path = path;
         dialog.learn(response)?;
         Ok(dialog)
@@ -205,7 +206,7 @@ impl Dialog {
             Some(300..) => DialogEvent::Failure,
             _ => return Err(bad("says nothing of a dialog")),
         };
-        let next = self.state.next(event).ok_or(bad("comes too late"))?;
+        let next = self.state.next(event).ok_or_else(|| bad("comes too late"))?;
         if event != DialogEvent::Failure {
             self.learn(response)?;
         }
@@ -330,17 +331,13 @@ impl Dialog {
             && request.from().is_ok_and(|from| tag(from, &self.remote_tag))
     }
 
-    /// Route set and target, from a response to the INVITE.
+    /// Route set and target, from a response to the INVITE. One without a usable Contact leaves
+    /// the target as it was: a 2xx has to be acknowledged, whatever is wrong with it.
     fn learn(&mut self, response: &Message<'_>) -> Result<(), Unfit> {
-        let bad = |why| Unfit { status: 500, why };
-        let confirmed = response.status().is_some_and(|status| status >= 200);
-        if response.has(HeaderName::Contact) {
-            self.remote_target = target(response).ok_or(bad("no usable Contact"))?;
-        } else if confirmed && self.state == DialogState::Calling {
-            return Err(bad("no Contact"));
-        }
+        let many = Unfit { status: 500, why: "too many Record-Route values" };
         // The Route of the first INVITE has served its purpose.
-        self.route_set = route::reversed(response).ok_or(bad("too many Record-Route values"))?;
+        self.route_set = route::reversed(response).ok_or(many)?;
+        self.refresh_target(response);
         self.translated = route::is_translated(&self.remote_target, self.path.peer.ip());
         Ok(())
     }
