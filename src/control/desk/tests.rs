@@ -414,6 +414,8 @@ fn deliveries_are_retried_ever_more_slowly_and_given_up() {
         let out = world.fail(post(&out).id);
         let [Errand::Retry { attempts, at, .. }] = &out[..] else { panic!("{out:?}") };
         current.attempts = *attempts;
+        assert!(world.due(vec![current.clone()]).is_empty(), "not before the store has noted it");
+        world.desk.settled(current.key);
         pauses.push(at.0 - WALL.0);
     }
     assert!((500..=1_000).contains(&pauses[0]), "{pauses:?}");
