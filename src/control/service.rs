@@ -295,14 +295,14 @@ impl Service {
             Command::Publish(snapshot) => {
                 self.desk.publish(Arc::clone(&snapshot));
                 self.directory = Arc::clone(&snapshot);
-                self.to_all(shards, || ToShard::Publish(Arc::clone(&snapshot)));
+                self.tell_all(shards, || ToShard::Publish(Arc::clone(&snapshot)));
             }
             Command::Drain(done) => {
                 self.drained = shards.count();
                 self.draining.push(done);
-                self.to_all(shards, || ToShard::Drain);
+                self.tell_all(shards, || ToShard::Drain);
             }
-            Command::EndAll => self.to_all(shards, || ToShard::EndAll),
+            Command::EndAll => self.tell_all(shards, || ToShard::EndAll),
             Command::Figures(reply) => self.figures(reply),
             Command::Stop => self.stopping = true,
         }
@@ -421,7 +421,7 @@ impl Service {
         self.submit();
     }
 
-    fn to_all(&mut self, shards: &mut impl Shards, word: impl Fn() -> ToShard) {
+    fn tell_all(&mut self, shards: &mut impl Shards, word: impl Fn() -> ToShard) {
         for shard in 0..shards.count() {
             self.words.push_back((ShardId(shard), word()));
         }

@@ -365,7 +365,8 @@ fn cookies_come_back_in_later_events_of_the_call() {
     let out = world.ask_of(id, "single", ice());
     let big = "v".repeat(1000);
     let set = format!(
-        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],"action":{{"name":"hangup"}}}}"#
+        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],
+            "action":{{"name":"hangup"}}}}"#
     );
     assert!(answer(&world.reply(post(&out).id, 200, &set)).outcome.is_ok());
     let out = world.ask_of(id, "single", ice());
