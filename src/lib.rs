@@ -11,7 +11,7 @@ pub mod link; // L2 what threads may say to each other
 pub mod media; // L3 per-flow packet machines
 pub mod net; // L5 packet backends
 pub mod shard; // L5 one core's whole world
+pub mod sim;
 pub mod sip; // L3 RFC 3261 machines
 pub mod sys; // L1 the kernel, and all unsafe code
-pub mod wire; // L2 bytes and values // L7 sub-commands
-pub mod sim; // L7' the world without Linux
+pub mod wire; // L2 bytes and values // L7 sub-commands // L7' the world without Linux
