@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use carrick::cli::{check, explain, init};
+use carrick::cli::{cdr, check, explain, init, run, sim};
 use clap::Parser;
 
 /// A self-hosted SIP-trunking edge.
@@ -15,15 +15,21 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Run(run::Arguments),
     Check(check::Arguments),
     Init(init::Arguments),
     Explain(explain::Arguments),
+    Cdr(cdr::Arguments),
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Cdr(arguments) => cdr::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -56,10 +56,28 @@ pub const MEDIA_ADDRESSES_MAX: usize = 8;
 /// Payload types that one leg accepts, and pairs that a bridge maps one way.
 pub const PAYLOAD_TYPES_MAX: usize = 16;
 
+/// Bytes of a media datagram's buffer; media datagrams fit an Ethernet frame.
+pub const MEDIA_BUFFER_BYTES: usize = 2048;
+/// Bytes behind every received datagram that a shard may grow into (an SRTP tag, a header
+/// extension).
+pub const DATAGRAM_ROOM_BYTES: usize = 128;
+/// Messages of a shard's own that wait for the end of its turn; one more flushes them.
+pub const OUTBOX_MESSAGES_MAX: usize = 2 * BURST_MAX;
+/// Bytes of those messages.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+/// Stream connections of one edge, in and out, unless configured.
+pub const STREAM_CONNECTIONS_MAX: usize = 8192;
+/// Incoming stream connections of one source, unless configured.
+pub const STREAM_CONNECTIONS_PER_SOURCE_MAX: usize = 256;
+/// Bytes that wait for one stream peer to read them; more, and it is cut.
+pub const STREAM_WRITE_BYTES_MAX: usize = 256 * 1024;
+
 /// Bytes of text names in the directory (application keys, trunk names and kin).
 pub const NAME_BYTES_MAX: usize = 64;
 
 const _: () = assert!(SIP_WRITE_BYTES_MAX <= DATAGRAM_BYTES_MAX);
+const _: () = assert!(OUTBOX_BYTES_MAX >= 2 * DATAGRAM_BYTES_MAX);
+const _: () = assert!(STREAM_WRITE_BYTES_MAX > STREAM_MESSAGE_BYTES_MAX);
 const _: () = assert!(SDP_BYTES_MAX < SIP_WRITE_BYTES_MAX);
 const _: () = assert!(SIP_HEADER_LINE_BYTES_MAX <= DATAGRAM_BYTES_MAX);
 // Offsets inside a message are kept in sixteen bits.

@@ -15,12 +15,13 @@ mod write;
 
 use std::net::IpAddr;
 
+pub use crate::wire::sdp::Direction;
 pub use address::AddressPolicy;
-pub use bridge::{Bridge, Numbers, PAYLOADS_MAX, Payload, Side};
-pub use description::{Description, Direction, FormatView, Protocol};
+pub use bridge::{Bridge, Numbers, Payload, Side};
+pub use description::{Description, FormatView, Protocol};
 
 use crate::base::rng::Rng;
-use write::{AudioLine, write_session};
+use write::{AudioLine, renumbered, write_session};
 
 /// Why a description cannot be taken: the status for the request that carried it, and the
 /// Warning header (RFC 3261 §20.43) that explains it.
@@ -105,17 +106,15 @@ pub fn offer_for(
     source.require_plain_audio()?;
     let numbers = Numbers::assign(source, previous);
     let length = {
-        let renumbered = numbers.iter().zip(source.formats());
+        let formats = numbers.iter().zip(source.formats());
         let audio = AudioLine {
-            formats: renumbered.filter_map(|(number, format)| {
-                number.map(|payload_type| FormatView { payload_type, ..format })
-            }),
+            formats: formats.filter_map(|(n, format)| Some(renumbered(n?, &format))).collect(),
             direction: source.direction(),
             ptime: source.ptime,
             maxptime: source.maxptime,
             mux: ours.mux,
         };
-        if audio.formats.clone().next().is_none() {
+        if audio.formats.is_empty() {
             return Err(OfferError::not_acceptable(305, "no usable audio format"));
         }
         write_session(buffer, session, ours, previous, &audio)?
@@ -135,12 +134,16 @@ pub fn answer_for(
     buffer: &mut [u8],
 ) -> Result<usize, OfferError> {
     let formats = bridge.pairs().filter_map(|(offered, answered)| {
-        let payload_type = offer.format(offered)?.payload_type;
-        answer.format(answered).map(|format| FormatView { payload_type, ..format })
+        Some(renumbered(offer.format(offered)?.payload_type, &answer.format(answered)?))
     });
+    let (offered, answered) = (offer.direction(), answer.direction());
     let audio = AudioLine {
-        formats,
-        direction: answer.direction().answering(offer.direction()),
+        formats: formats.collect(),
+        // No more than what may answer the offer (RFC 3264 §6.1).
+        direction: Direction::of(
+            answered.sends() && offered.receives(),
+            answered.receives() && offered.sends(),
+        ),
         ptime: answer.ptime,
         maxptime: answer.maxptime,
         mux: ours.mux && offer.mux,

@@ -14,7 +14,8 @@ use crate::base::bounded::Text;
 use crate::base::counter::Counter;
 use crate::base::packet::Transport;
 use crate::directory::{
-    AccessEntry, Application, Carrier, Directory, Ha1, Identified, Inbound, Name, Number, Trunk,
+    AccessEntry, Application, Carrier, Directory, Ha1, Identified, Inbound, MediaSecurity, Name,
+    Number, Trunk,
 };
 use number::{Dialled, dialled, spoken_number};
 
@@ -178,6 +179,11 @@ fn admit_trunk<'d>(
     }
     if !trunk.transports.contains(&request.transport) {
         return Err(Refusal::denied("the trunk does not allow this transport"));
+    }
+    // Only plain RTP is bridged, so a trunk that insists on SRTP gets no call rather than a call
+    // that anybody on the way can hear.
+    if trunk.media_security == MediaSecurity::Required {
+        return Err(Refusal::new(488, "the trunk requires SRTP, and only plain RTP is bridged"));
     }
     let mut digest_user = Name::new();
     if trunk.needs_digest() {

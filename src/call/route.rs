@@ -9,7 +9,7 @@ use crate::base::limits::{SIP_URI_BYTES_MAX, TARGETS_MAX};
 use crate::base::packet::Transport;
 use crate::base::rng::Rng;
 use crate::directory::carrier::CarrierCredentials;
-use crate::directory::{Carrier, Directory, Name, Resolved, Trunk};
+use crate::directory::{Carrier, Directory, MediaSecurity, Name, Resolved, Trunk};
 use crate::link::svaml::ConnectSip;
 
 /// One target to send the INVITE to.
@@ -88,6 +88,11 @@ pub fn plan_pstn(directory: &Directory, number: &str, rng: &mut Rng) -> Plan {
 /// equals.
 pub fn plan_origination(trunk: &Trunk, number: &str, rng: &mut Rng) -> Plan {
     let mut plan = Plan::default();
+    // Only plain RTP is bridged: no call rather than one that anybody on the way can hear.
+    if trunk.media_security == MediaSecurity::Required {
+        plan.note = written(format_args!("trunk {} requires SRTP", trunk.name));
+        return plan;
+    }
     let mut ranking = Ranking::new();
     for origination in &trunk.origination {
         if origination.resolved.is_empty() {

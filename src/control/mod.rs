@@ -3,8 +3,15 @@
 
 pub mod callback_url;
 pub mod cdr;
+pub mod compile;
+pub mod difference;
 pub mod desk;
 pub mod dns;
 pub mod event;
+pub mod metrics;
+pub mod rfc3339;
+pub mod service;
 pub mod store;
 pub mod webhook;
+
+pub use service::{Handle, Service, Shards};

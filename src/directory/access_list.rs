@@ -65,6 +65,11 @@ impl AccessTrie {
         Self { entries, runs }
     }
 
+    /// All ranges, in the order of look-ups.
+    pub fn entries(&self) -> &[AccessEntry] {
+        &self.entries
+    }
+
     /// The ranges that hold `address`, longest prefix first.
     pub fn matches(&self, address: IpAddr) -> List<&AccessEntry, MATCHES_MAX> {
         let address = address.to_canonical();

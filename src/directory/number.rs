@@ -37,6 +37,11 @@ impl Numbers {
         Self { sorted: numbers }
     }
 
+    /// All of them, sorted.
+    pub fn all(&self) -> &[Number] {
+        &self.sorted
+    }
+
     /// The entry of a number in E.164 with `+`.
     pub fn find(&self, number: &str) -> Option<&Number> {
         let found = self.sorted.binary_search_by(|n| n.number.as_str().cmp(number)).ok()?;

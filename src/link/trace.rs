@@ -16,8 +16,6 @@ pub struct Trace {
     pub sip_call_id: Text<64>,
     /// Whether it came in.
     pub inbound: bool,
-    /// Whether it repeats an earlier one.
-    pub retransmission: bool,
     /// The other side.
     pub peer: SocketAddr,
     /// Transport.

@@ -9,17 +9,12 @@ use std::sync::Arc;
 
 use crate::base::bounded::List;
 use crate::base::counter::{Counter, Counters};
-use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX};
+use crate::base::limits::{
+    BURST_MAX, DATAGRAM_BYTES_MAX, MEDIA_BUFFER_BYTES, OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX,
+};
 use crate::base::packet::{Frame, Local, MediaPort, Outbox, Route, Transport, Verdict};
-use crate::net::{MEDIA_BUFFER_BYTES, Mail, MediaSlice, Setup, sockets};
+use crate::net::{Mail, MediaSlice, Setup, sockets};
 use crate::sys::mmsg::Message;
-
-/// Own messages that wait for a flush.
-const QUEUE_MAX: usize = 2 * BURST_MAX;
-/// Bytes of all waiting messages; SIP messages are a few kilobytes, so this holds some hundred.
-const QUEUE_BYTES: usize = 256 * 1024;
-
-const _: () = assert!(QUEUE_BYTES >= 2 * DATAGRAM_BYTES_MAX);
 
 /// What is peculiar to a backend.
 pub(super) trait Engine {
@@ -65,7 +60,7 @@ struct Queued {
 struct Queue {
     bytes: Box<[u8]>,
     used: usize,
-    messages: List<Queued, QUEUE_MAX>,
+    messages: List<Queued, OUTBOX_MESSAGES_MAX>,
 }
 
 /// A shard's sockets, its queue, and the engine that moves the bytes.
@@ -84,7 +79,7 @@ impl<E: Engine> Desk<E> {
         let mut media = Vec::with_capacity(ports);
         media.resize_with(ports, || None);
         let sockets = Sockets { sip: setup.sip, media, slice: setup.media };
-        let bytes = vec![0; QUEUE_BYTES].into();
+        let bytes = vec![0; OUTBOX_BYTES_MAX].into();
         let queue = Queue { bytes, used: 0, messages: List::new() };
         let (mail, counters) = (setup.mail, setup.counters);
         let mut desk = Self { engine, sockets, queue, mail, counters };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::base::bounded::List;
 use crate::base::counter::Counter;
-use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX};
+use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX, DATAGRAM_ROOM_BYTES, MEDIA_BUFFER_BYTES};
 use crate::base::packet::{Frame, Local, MediaPort, Outbox};
 use crate::net::desk::{Desk, Engine};
-use crate::net::{Handle, MEDIA_BUFFER_BYTES, PacketIo, ROOM_BYTES, SIP_BUFFER_BYTES, Setup};
+use crate::net::{Handle, PacketIo, SIP_BUFFER_BYTES, Setup};
 use crate::sys::mmsg::{Message, ReceiveBatch, SendBatch};
 use crate::sys::poll::Poller;
 use crate::sys::wake::{self, Sleeper, Waker};
@@ -23,7 +23,7 @@ const MEDIA_SHARE: usize = BURST_MAX / 4;
 /// Token of the waker; sockets have tokens below it.
 const WAKER: u64 = u64::MAX;
 
-const _: () = assert!(SIP_BUFFER_BYTES - ROOM_BYTES > DATAGRAM_BYTES_MAX);
+const _: () = assert!(SIP_BUFFER_BYTES - DATAGRAM_ROOM_BYTES > DATAGRAM_BYTES_MAX);
 
 /// Received datagrams of one kind, with the socket that each came in on.
 struct Inbox<const N: usize> {
@@ -56,8 +56,8 @@ impl Epoll {
         let engine = Readiness { poller, batch: SendBatch::new(BURST_MAX) };
         let desk = Desk::new(setup, engine)
             .ok_or_else(|| io::Error::other("epoll refused to watch a SIP socket"))?;
-        let sip = ReceiveBatch::new(SIP_BURST, SIP_BUFFER_BYTES, ROOM_BYTES);
-        let media = ReceiveBatch::new(BURST_MAX, MEDIA_BUFFER_BYTES, ROOM_BYTES);
+        let sip = ReceiveBatch::new(SIP_BURST, SIP_BUFFER_BYTES, DATAGRAM_ROOM_BYTES);
+        let media = ReceiveBatch::new(BURST_MAX, MEDIA_BUFFER_BYTES, DATAGRAM_ROOM_BYTES);
         Ok(Self {
             desk,
             sleeper,

@@ -3,6 +3,8 @@
 //!
 //! One thread sends and one receives. Nothing is allocated after the start, and a full ring is a
 //! refusal that the sender counts. Wake the receiver after sending (`sys::wake`).
+//!
+//! Path: net::stream or a shard's outbox -> here -> shard::ingress or net::stream
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 

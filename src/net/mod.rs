@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::base::counter::Counters;
 use crate::base::id::ShardId;
-use crate::base::limits::DATAGRAM_BYTES_MAX;
+use crate::base::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_ROOM_BYTES};
 use crate::base::packet::{Frame, MediaPort, Outbox, SipPath};
 use crate::sys::uring::Unavailable;
 use crate::sys::wake::Waker;
@@ -20,15 +20,12 @@ mod desk;
 pub mod epoll;
 pub mod mail;
 pub mod sockets;
+pub mod stream;
 pub mod uring;
 
-/// Bytes of a media buffer; media datagrams fit an Ethernet frame.
-pub const MEDIA_BUFFER_BYTES: usize = 2048;
-/// Bytes behind every received datagram that the shard may grow into.
-pub const ROOM_BYTES: usize = 128;
 /// Bytes of a SIP datagram's buffer. One byte more than the largest datagram is received, so that
 /// a frame longer than [`DATAGRAM_BYTES_MAX`] is known to have lost its end.
-pub const SIP_BUFFER_BYTES: usize = DATAGRAM_BYTES_MAX + 1 + ROOM_BYTES;
+pub(crate) const SIP_BUFFER_BYTES: usize = DATAGRAM_BYTES_MAX + 1 + DATAGRAM_ROOM_BYTES;
 
 /// What a burst is lent to: rewrites the frames, leaves verdicts, and may send through the outbox.
 pub type Handle<'h> = dyn FnMut(&mut [Frame<'_>], &mut dyn Outbox) + 'h;

@@ -1,7 +1,7 @@
 //! One suite for all packet backends, over real sockets of the loopback interface.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,20 +12,34 @@ use crate::sys::clock;
 const WAIT: Option<Duration> = Some(Duration::from_secs(2));
 const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 
-/// Runs a test over each backend that this machine permits, over IPv4 and IPv6. Each test has
-/// media ports of its own.
-fn each(first: u16, test: impl Fn(&mut Rig)) {
+/// Runs a test over each backend that this machine permits, over IPv4 and IPv6.
+fn each(test: impl Fn(&mut Rig)) {
     let mut backends = vec![Chosen::Epoll];
     match choose(Backend::Uring) {
         Ok((chosen, _)) => backends.push(chosen),
         Err(reason) => eprintln!("io_uring skipped: {reason}"),
     }
-    for (index, chosen) in backends.into_iter().enumerate() {
-        for (version, ip) in ["127.0.0.1", "::1"].into_iter().enumerate() {
-            let offset = u16::try_from((2 * index + version) * 16).expect("small");
-            test(&mut Rig::new(chosen, ip.parse().expect("address"), first + offset));
+    for chosen in backends {
+        for ip in ["127.0.0.1", "::1"] {
+            let ip = ip.parse().expect("address");
+            test(&mut Rig::new(chosen, ip, free_ports(ip)));
         }
     }
+}
+
+/// The first of sixteen free ports, below those that the kernel gives to peers. Where to look
+/// differs between processes, so that several test runs on one machine stay apart.
+fn free_ports(ip: IpAddr) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 128).expect("small") * 8;
+    for _ in 0..1024 {
+        let block = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 1024;
+        let first = 12_000 + block * 16;
+        if (first..first + 16).all(|port| UdpSocket::bind((ip, port)).is_ok()) {
+            return first;
+        }
+    }
+    panic!("no sixteen free ports");
 }
 
 type Posted = Arc<Mutex<Vec<(Option<ShardId>, SipPath, u64, Vec<u8>)>>>;
@@ -167,7 +181,7 @@ impl Peer {
 
 #[test]
 fn a_burst_arrives_with_sources_and_ports() {
-    each(21_000, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(0) && rig.open(1));
         for n in 0..100u8 {
@@ -188,7 +202,7 @@ fn a_burst_arrives_with_sources_and_ports() {
 
 #[test]
 fn forwarded_frames_leave_rewritten_from_the_port_asked_for() {
-    each(21_100, |rig| {
+    each(|rig| {
         let (a, b) = (rig.peer(), rig.peer());
         assert!(rig.open(0) && rig.open(2));
         let (to, from) = (b.address(), Local::Media(rig.port(2)));
@@ -218,7 +232,7 @@ fn forwarded_frames_leave_rewritten_from_the_port_asked_for() {
 
 #[test]
 fn dropped_frames_and_closed_ports_send_nothing() {
-    each(21_200, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(0));
         let (to, closed) = (peer.address(), Local::Media(rig.port(5)));
@@ -236,7 +250,7 @@ fn dropped_frames_and_closed_ports_send_nothing() {
 
 #[test]
 fn own_messages_leave_by_their_routes() {
-    each(21_300, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(3));
         let sip = Route::Sip { path: rig.udp(&peer), cookie: 0 };
@@ -272,7 +286,7 @@ fn own_messages_leave_by_their_routes() {
 
 #[test]
 fn media_ports_open_and_close_while_running() {
-    each(21_400, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         for round in 0..20u8 {
             assert!(rig.open(0), "round {round}");
@@ -300,7 +314,7 @@ fn media_ports_open_and_close_while_running() {
 
 #[test]
 fn ports_open_and_close_inside_a_burst() {
-    each(21_500, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(0));
         let (mine, other) = (rig.port(0), rig.port(1));
@@ -320,7 +334,7 @@ fn ports_open_and_close_inside_a_burst() {
 
 #[test]
 fn a_sleeping_poll_wakes_at_once_and_a_deadline_is_kept() {
-    each(21_600, |rig| {
+    each(|rig| {
         let waker = rig.io.waker();
         for _ in 0..3 {
             let is_woken = Arc::new(AtomicBool::new(false));
@@ -355,7 +369,7 @@ fn a_sleeping_poll_wakes_at_once_and_a_deadline_is_kept() {
 
 #[test]
 fn a_large_datagram_comes_whole_and_a_larger_one_is_known() {
-    each(21_700, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(0));
         peer.send(rig.sip, &vec![1; DATAGRAM_BYTES_MAX]);
@@ -378,7 +392,7 @@ fn a_large_datagram_comes_whole_and_a_larger_one_is_known() {
 
 #[test]
 fn ten_thousand_packets_both_ways_without_loss() {
-    each(21_800, |rig| {
+    each(|rig| {
         let (a, b) = (rig.peer(), rig.peer());
         for n in 0..8 {
             assert!(rig.open(n));
@@ -416,7 +430,7 @@ fn ten_thousand_packets_both_ways_without_loss() {
 
 #[test]
 fn a_flooded_port_does_not_starve_the_others() {
-    each(21_900, |rig| {
+    each(|rig| {
         let (flood, quiet) = (rig.peer(), rig.peer());
         for n in 0..8 {
             assert!(rig.open(n));
@@ -441,7 +455,7 @@ fn a_flooded_port_does_not_starve_the_others() {
 
 #[test]
 fn a_port_reopened_inside_a_burst_that_starved_receives_once() {
-    each(22_000, |rig| {
+    each(|rig| {
         let peer = rig.peer();
         assert!(rig.open(0));
         // More datagrams than io_uring has buffers, so that its receive ends for want of them.

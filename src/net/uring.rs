@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::base::bounded::List;
-use crate::base::counter::Counter;
-use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX};
+use crate::base::counter::{Counter, Counters};
+use crate::base::limits::{BURST_MAX, DATAGRAM_BYTES_MAX, DATAGRAM_ROOM_BYTES, MEDIA_BUFFER_BYTES};
 use crate::base::packet::{Frame, Local, MediaPort, Outbox};
 use crate::net::desk::{Desk, Engine};
-use crate::net::{Handle, MEDIA_BUFFER_BYTES, MediaSlice, PacketIo, ROOM_BYTES, Setup};
+use crate::net::{Handle, MediaSlice, PacketIo, Setup};
 use crate::sys::mmsg::Message;
 use crate::sys::uring::{BufferPool, Event, Lent, PoolPlan, Ring, Unavailable};
 use crate::sys::wake::{self, Sleeper, Waker};
@@ -24,12 +24,16 @@ use crate::sys::wake::{self, Sleeper, Waker};
 const SIP_POOL: u8 = 0;
 const MEDIA_POOL: u8 = 1;
 const PLANS: [PoolPlan; 2] = [
-    PoolPlan { buffers: 64, datagram_bytes: DATAGRAM_BYTES_MAX + 1, room_bytes: ROOM_BYTES },
+    PoolPlan {
+        buffers: 64,
+        datagram_bytes: DATAGRAM_BYTES_MAX + 1,
+        room_bytes: DATAGRAM_ROOM_BYTES,
+    },
     // Sixteen bursts: multishot receives take buffers before the shard gets to see them.
     PoolPlan {
         buffers: 1024,
-        datagram_bytes: MEDIA_BUFFER_BYTES - ROOM_BYTES,
-        room_bytes: ROOM_BYTES,
+        datagram_bytes: MEDIA_BUFFER_BYTES - DATAGRAM_ROOM_BYTES,
+        room_bytes: DATAGRAM_ROOM_BYTES,
     },
 ];
 
@@ -39,6 +43,11 @@ const _: () = assert!(PLANS[1].buffers as usize >= 4 * BURST_MAX);
 pub struct Uring {
     desk: Desk<Receives>,
     sleeper: Sleeper,
+    pools: Pools,
+    harvest: Harvest,
+}
+
+struct Pools {
     sip: BufferPool,
     media: BufferPool,
 }
@@ -52,7 +61,8 @@ struct Receives {
     generations: Vec<u8>,
 }
 
-/// What one turn brings: datagrams to lend, and receives that must be asked for again.
+/// What one turn brings, empty between turns: datagrams to lend, and receives that must be asked for again.
+#[derive(Default)]
 struct Harvest {
     sip: List<(Lent, Local), BURST_MAX>,
     media: List<(Lent, Local), BURST_MAX>,
@@ -75,7 +85,8 @@ impl Uring {
             return Err(broken("watch on the waker"));
         }
         let desk = Desk::new(setup, engine).ok_or_else(|| broken("receive on a SIP socket"))?;
-        Ok(Self { desk, sleeper, sip, media })
+        let pools = Pools { sip, media };
+        Ok(Self { desk, sleeper, pools, harvest: Harvest::default() })
     }
 
     fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
@@ -88,85 +99,90 @@ impl Uring {
     }
 
     /// Takes events until the burst is full or none is left.
-    fn gather(&mut self) -> Harvest {
-        let (sip, media, ended) = (List::new(), List::new(), List::new());
-        let mut harvest = Harvest { sip, media, ended, is_watch_ended: false };
-        while harvest.sip.len() + harvest.media.len() < BURST_MAX && !harvest.ended.is_full() {
-            let Some(event) = self.desk.engine.ring.event() else { break };
+    fn gather(&mut self) {
+        let Self { desk, sleeper, pools, harvest } = self;
+        while !harvest.is_full() {
+            let Some(event) = desk.engine.ring.event() else { break };
             match event {
                 Event::Receive { token, lent, is_ended, is_starved } => {
-                    let local = self.desk.engine.local_of(token);
+                    let local = desk.engine.local_of(token);
                     if let Some(lent) = lent {
-                        self.keep(lent, local, &mut harvest);
+                        harvest.keep(lent, local, pools, &desk.counters);
                     }
                     if is_starved {
-                        self.desk.counters.count(Counter::NetBuffersExhausted);
+                        desk.counters.count(Counter::NetBuffersExhausted);
                     }
                     if let (true, Some(local)) = (is_ended, local) {
                         harvest.ended.push((local, token));
                     }
                 }
                 Event::Readable { is_ended, .. } => {
-                    self.sleeper.drain();
+                    sleeper.drain();
                     harvest.is_watch_ended |= is_ended;
                 }
-                Event::SendFailed => self.desk.counters.count(Counter::NetSendFailed),
-            }
-        }
-        harvest
-    }
-
-    /// Keeps a datagram for the burst, or gives its buffer back at once.
-    fn keep(&mut self, lent: Lent, local: Option<Local>, harvest: &mut Harvest) {
-        let is_sip = self.sip.owns(&lent);
-        match local {
-            Some(local) if is_sip && lent.source.is_some() => harvest.sip.push((lent, local)),
-            Some(local) if lent.source.is_some() && !lent.is_cut => {
-                harvest.media.push((lent, local));
-            }
-            _ => {
-                if local.is_some() && lent.is_cut {
-                    self.desk.counters.count(Counter::NetDatagramsCut);
-                }
-                let pool = if is_sip { &mut self.sip } else { &mut self.media };
-                pool.recycle(lent);
+                Event::SendFailed => desk.counters.count(Counter::NetSendFailed),
             }
         }
     }
 
-    fn lend(&mut self, harvest: &mut Harvest, handle: &mut Handle<'_>) -> usize {
+    fn lend(&mut self, handle: &mut Handle<'_>) -> usize {
+        let Self { desk, pools, harvest, .. } = self;
         let mut frames = List::<Frame<'_>, BURST_MAX>::new();
-        let pools = [(&self.sip, &mut harvest.sip), (&self.media, &mut harvest.media)];
-        for (pool, datagrams) in pools {
+        for (pool, datagrams) in
+            [(&pools.sip, &mut harvest.sip), (&pools.media, &mut harvest.media)]
+        {
             for (lent, local) in datagrams {
                 let (Some(source), length) = (lent.source, lent.length) else { continue };
                 frames.push(Frame::new(source, *local, pool.bytes(lent), length));
             }
         }
         if !frames.is_empty() {
-            handle(&mut frames, &mut self.desk);
-            self.desk.forward(&frames);
+            handle(&mut frames, desk);
+            desk.forward(&frames);
         }
         frames.len()
     }
 
     /// Gives buffers back and asks again for receives that have ended.
-    fn renew(&mut self, harvest: Harvest) {
-        for (lent, _) in harvest.sip {
-            self.sip.recycle(lent);
+    fn renew(&mut self) {
+        let Self { desk, sleeper, pools, harvest } = self;
+        for (lent, _) in harvest.sip.drain(..) {
+            pools.sip.recycle(lent);
         }
-        for (lent, _) in harvest.media {
-            self.media.recycle(lent);
+        for (lent, _) in harvest.media.drain(..) {
+            pools.media.recycle(lent);
         }
-        for (local, token) in harvest.ended {
+        for (local, token) in harvest.ended.drain(..) {
             // The shard may have closed the port meanwhile, and opened it anew, which asked for a
             // receive of its own.
-            if self.desk.engine.token_of(local).1 == token {
-                self.desk.rewatch(local);
+            if desk.engine.token_of(local).1 == token {
+                desk.rewatch(local);
             }
         }
-        if harvest.is_watch_ended {
-            self.desk.engine.ring.watch(self.sleeper.as_fd(), 0);
+        if std::mem::take(&mut harvest.is_watch_ended) {
+            desk.engine.ring.watch(sleeper.as_fd(), 0);
+        }
+    }
+}
+
+impl Harvest {
+    fn is_full(&self) -> bool {
+        self.sip.len() + self.media.len() == BURST_MAX || self.ended.is_full()
+    }
+
+    /// Keeps a datagram for the burst, or gives its buffer back at once.
+    fn keep(&mut self, lent: Lent, local: Option<Local>, pools: &mut Pools, counters: &Counters) {
+        let is_sip = pools.sip.owns(&lent);
+        match local {
+            Some(local) if is_sip && lent.source.is_some() => self.sip.push((lent, local)),
+            Some(local) if lent.source.is_some() && !lent.is_cut => self.media.push((lent, local)),
+            _ => {
+                if local.is_some() && lent.is_cut {
+                    counters.count(Counter::NetDatagramsCut);
+                }
+                let pool = if is_sip { &mut pools.sip } else { &mut pools.media };
+                pool.recycle(lent);
+            }
         }
     }
 }
@@ -175,9 +191,9 @@ impl PacketIo for Uring {
     fn poll(&mut self, wait: Option<Duration>, handle: &mut Handle<'_>) -> io::Result<usize> {
         self.desk.flush();
         self.wait(wait)?;
-        let mut harvest = self.gather();
-        let count = self.lend(&mut harvest, handle);
-        self.renew(harvest);
+        self.gather();
+        let count = self.lend(handle);
+        self.renew();
         self.desk.flush();
         Ok(count)
     }

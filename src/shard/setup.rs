@@ -19,8 +19,8 @@ pub struct Listener {
     pub transport: Transport,
     /// What it is bound to.
     pub bound: SocketAddr,
-    /// What Via and Contact say.
-    pub advertised: SocketAddr,
+    /// What Via and Contact say: `host:port`.
+    pub advertised: Text<96>,
 }
 
 /// A media address as a shard sees it.

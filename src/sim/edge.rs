@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::backend::{self, Backend};
 use super::breaks::Break;
-use super::edge_port::{Link, Sent};
+use super::edge_port::{Link, Sent, Step};
 use super::edge_stream::Streams;
 use super::log::Log;
 use super::network::{Delivery, Network};
@@ -368,19 +368,19 @@ impl Edge {
         let mut sent = Sent::default();
         let mut link = Link::new(if full { 0 } else { usize::MAX });
         work(shard, &mut sent, &mut link);
-        let Sent { messages, opened, closed } = sent;
-        for port in opened {
-            if !self.open.insert(port) {
-                outside.log.violation(now, format!("media port {port:?} is opened twice"));
+        for step in sent.steps {
+            match step {
+                Step::Send(route, bytes) => self.send(now, index, route, bytes, outside),
+                Step::Open(port) if !self.open.insert(port) => {
+                    outside.log.violation(now, format!("media port {port:?} is opened twice"));
+                }
+                Step::Open(_) => {}
+                Step::Close(port) => {
+                    if !self.breaks_now(Break::LeakPort) && !self.open.remove(&port) {
+                        outside.log.violation(now, format!("media port {port:?} is closed twice"));
+                    }
+                }
             }
-        }
-        for port in closed {
-            if !self.breaks_now(Break::LeakPort) && !self.open.remove(&port) {
-                outside.log.violation(now, format!("media port {port:?} is closed twice"));
-            }
-        }
-        for (route, bytes) in messages {
-            self.send(now, index, route, bytes, outside);
         }
         for word in link.words {
             self.control_word(now, word, outside);
@@ -646,7 +646,7 @@ pub fn wall(now: Instant) -> WallTime {
 
 fn setup(id: u16, shards: u16) -> Setup {
     let listener =
-        |transport| Listener { transport, bound: scene::edge_sip(), advertised: scene::edge_sip() };
+        |transport| Listener { transport, bound: scene::edge_sip(), advertised: text(scene::EDGE_SIP).unwrap_or_default() };
     let media = MediaAddress { bound: scene::edge_media(), advertised: scene::edge_media() };
     let first = PORT_FIRST + id * PORTS_PER_SHARD;
     Setup {

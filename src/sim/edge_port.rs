@@ -5,12 +5,18 @@ use crate::base::limits::DATAGRAM_BYTES_MAX;
 use crate::base::packet::{MediaPort, Outbox, Route};
 use crate::link::{ControlLink, ToControl};
 
-/// What a shard sent in one turn.
+/// What a shard did with the outbox, in order.
+#[derive(Debug)]
+pub(super) enum Step {
+    Send(Route, Vec<u8>),
+    Open(MediaPort),
+    Close(MediaPort),
+}
+
+/// What a shard did in one turn.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    pub(super) messages: Vec<(Route, Vec<u8>)>,
-    pub(super) opened: Vec<MediaPort>,
-    pub(super) closed: Vec<MediaPort>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Outbox for Sent {
@@ -19,24 +25,18 @@ impl Outbox for Sent {
         let length = write(&mut buffer);
         if length > 0 {
             buffer.truncate(length);
-            self.messages.push((route, buffer));
+            self.steps.push(Step::Send(route, buffer));
         }
         true
     }
 
     fn open(&mut self, port: MediaPort) -> bool {
-        self.opened.push(port);
+        self.steps.push(Step::Open(port));
         true
     }
 
     fn close(&mut self, port: MediaPort) {
-        // Opened and closed within one turn is as if it never was.
-        match self.opened.iter().position(|opened| *opened == port) {
-            Some(at) => {
-                self.opened.remove(at);
-            }
-            None => self.closed.push(port),
-        }
+        self.steps.push(Step::Close(port));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Socket addresses between Rust's form and the kernel's, without the heap.
 #![expect(unsafe_code, reason = "the kernel's address is a union told apart by its family")]
+#![expect(clippy::cast_possible_truncation, reason = "families and sizes of addresses are tiny")]
 
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

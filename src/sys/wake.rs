@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use crate::sys::poll;
 
 /// The receiver is at work and will look into its rings before it sleeps.
@@ -83,6 +86,15 @@ impl Sleeper {
     }
 }
 
+/// A receiver on the async runtime that is running. Call [`Sleeper::rearm`] before the first wait.
+#[expect(unsafe_code, reason = "tokio wants the descriptor's owner vouched for")]
+pub fn on_runtime(sleeper: Sleeper) -> io::Result<AsyncFd<Sleeper>> {
+    // SAFETY: the eventfd is a `File` that the sleeper's `Arc` owns; it is neither closed nor
+    // replaced while the sleeper lives, and `AsyncFd` owns the sleeper.
+    unsafe { AsyncFd::register_with_interest(sleeper, Interest::READABLE) }
+        .map_err(|refused| refused.into_parts().1)
+}
+
 impl AsFd for Sleeper {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.event.as_fd()
@@ -135,6 +147,24 @@ mod tests {
             sleeper.rearm();
             assert!(!is_readable(&sleeper));
         }
+    }
+
+    #[test]
+    fn an_async_runtime_waits_on_a_sleeper() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().build().expect("runtime");
+        let (waker, sleeper) = pair().expect("pair");
+        let thread = runtime.block_on(async move {
+            let fd = on_runtime(sleeper).expect("async");
+            fd.get_ref().rearm();
+            let thread = std::thread::spawn(move || waker.wake());
+            let mut guard = fd.readable().await.expect("readable");
+            guard.clear_ready();
+            fd.get_ref().rearm();
+            assert!(!is_readable(fd.get_ref()));
+            thread
+        });
+        thread.join().expect("thread");
     }
 
     #[test]

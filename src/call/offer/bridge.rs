@@ -6,10 +6,8 @@ use std::net::SocketAddr;
 use super::codec::{is_bridgeable, is_speech};
 use super::{Description, OfferError};
 use crate::base::bounded::{List, Text, clipped};
-use crate::base::limits::SDP_FORMATS_MAX;
-
-/// Payload types that one leg takes at one time.
-pub const PAYLOADS_MAX: usize = 16;
+use crate::base::limits::{PAYLOAD_TYPES_MAX, SDP_FORMATS_MAX};
+use crate::media::leg::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
 
 /// Payload numbers under which an offer's formats are offered on to the other leg, in the
 /// formats' order; `None` where a format is not offered on.
@@ -95,7 +93,7 @@ pub struct Side {
     /// Whether the peer listens and the other one sends.
     pub receives: bool,
     /// What it may send, best first, and what that becomes at the other peer.
-    pub payloads: List<Payload, PAYLOADS_MAX>,
+    pub payloads: List<Payload, PAYLOAD_TYPES_MAX>,
     /// Milliseconds of audio in a packet that the peer wishes to receive.
     pub ptime: Option<u16>,
 }
@@ -110,7 +108,7 @@ pub struct Bridge {
     /// The side that answered.
     pub answerer: Side,
     /// Places of the same codec in offer and answer, in the offer's order.
-    pairs: List<(u8, u8), PAYLOADS_MAX>,
+    pairs: List<(u8, u8), PAYLOAD_TYPES_MAX>,
 }
 
 impl Bridge {
@@ -185,6 +183,29 @@ impl Side {
         }
     }
 
+    /// The agreement with this peer as the relay wants it.
+    pub fn negotiated(&self, learning: Learning) -> Negotiated {
+        let receive = self.payloads.iter();
+        Negotiated {
+            remote_rtp: self.rtp,
+            remote_rtcp: self.rtcp,
+            rtcp_mux: self.mux,
+            receive: receive.map(|p| PayloadType { number: p.number, clock: p.clock }).collect(),
+            direction: Direction { send: self.receives, receive: self.sends },
+            learning,
+        }
+    }
+
+    /// What this peer's payload types become at the other one, as the relay wants it.
+    pub fn map(&self) -> PayloadMap {
+        let mut map = PayloadMap::default();
+        for payload in &self.payloads {
+            let is_new = map.insert(payload.number, payload.becomes);
+            debug_assert!(is_new, "each number is there once, and the bounds are the same");
+        }
+        map
+    }
+
     /// What a payload type of this peer becomes at the other one.
     pub fn becomes(&self, number: u8) -> Option<u8> {
         self.payloads.iter().find(|payload| payload.number == number).map(|p| p.becomes)
@@ -197,7 +218,7 @@ fn pair(
     offer: &Description,
     numbers: &Numbers,
     answer: &Description,
-) -> List<(u8, u8), PAYLOADS_MAX> {
+) -> List<(u8, u8), PAYLOAD_TYPES_MAX> {
     let mut answered_at: [Option<u8>; SDP_FORMATS_MAX] = [None; SDP_FORMATS_MAX];
     for (answered, format) in (0u8..).zip(answer.formats()) {
         let is_free = |place: usize| {
@@ -211,5 +232,8 @@ fn pair(
         }
     }
     let pairs = (0u8..).zip(answered_at);
-    pairs.filter_map(|(offered, answered)| Some((offered, answered?))).take(PAYLOADS_MAX).collect()
+    pairs
+        .filter_map(|(offered, answered)| Some((offered, answered?)))
+        .take(PAYLOAD_TYPES_MAX)
+        .collect()
 }

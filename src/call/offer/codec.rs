@@ -1,30 +1,6 @@
-//! When two formats are the same codec, and what static payload types mean.
+//! What can be bridged, and when two formats are the same codec.
 
 use super::description::FormatView;
-
-/// Name, clock rate and channels of a static payload type (RFC 3551 §6), audio only.
-pub(super) const fn static_format(payload_type: u8) -> Option<(&'static str, u32, u8)> {
-    Some(match payload_type {
-        0 => ("PCMU", 8000, 1),
-        3 => ("GSM", 8000, 1),
-        4 => ("G723", 8000, 1),
-        5 => ("DVI4", 8000, 1),
-        6 => ("DVI4", 16000, 1),
-        7 => ("LPC", 8000, 1),
-        8 => ("PCMA", 8000, 1),
-        9 => ("G722", 8000, 1),
-        10 => ("L16", 44100, 2),
-        11 => ("L16", 44100, 1),
-        12 => ("QCELP", 8000, 1),
-        13 => ("CN", 8000, 1),
-        14 => ("MPA", 90000, 1),
-        15 => ("G728", 8000, 1),
-        16 => ("DVI4", 11025, 1),
-        17 => ("DVI4", 22050, 1),
-        18 => ("G729", 8000, 1),
-        _ => return None,
-    })
-}
 
 /// Whether a format can be bridged. Redundancy formats carry other payload numbers inside their
 /// packets, which a relay that renumbers does not rewrite; and payload types 64 to 95 cannot be

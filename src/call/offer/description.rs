@@ -7,61 +7,11 @@ use super::OfferError;
 use super::codec::same_codec;
 use crate::base::bounded::{List, Text};
 use crate::base::limits::{SDP_FORMATS_MAX, SDP_MEDIA_MAX};
+use crate::wire::sdp::Direction;
 
 /// Bytes of all names, parameters and foreign media lines of one description. A format that does
 /// not fit is left out, as if its peer had not offered it.
 const TEXT_BYTES_MAX: usize = 768;
-
-/// Who sends on a stream, seen from whoever says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// Both ways.
-    #[default]
-    SendRecv,
-    /// The speaker only sends (hold).
-    SendOnly,
-    /// The speaker only receives.
-    RecvOnly,
-    /// Neither.
-    Inactive,
-}
-
-impl Direction {
-    /// From its two halves.
-    pub const fn new(sends: bool, receives: bool) -> Self {
-        match (sends, receives) {
-            (true, true) => Self::SendRecv,
-            (true, false) => Self::SendOnly,
-            (false, true) => Self::RecvOnly,
-            (false, false) => Self::Inactive,
-        }
-    }
-
-    /// Whether the speaker sends.
-    pub const fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether the speaker receives.
-    pub const fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
-
-    /// As much of it as may answer `offer` (RFC 3264 §6.1).
-    pub const fn answering(self, offer: Self) -> Self {
-        Self::new(self.sends() && offer.receives(), self.receives() && offer.sends())
-    }
-
-    /// The attribute's name.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::SendRecv => "sendrecv",
-            Self::SendOnly => "sendonly",
-            Self::RecvOnly => "recvonly",
-            Self::Inactive => "inactive",
-        }
-    }
-}
 
 /// Transport protocol of the audio line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +77,7 @@ pub struct Description {
     /// Direction as written; see [`Description::direction`].
     pub(super) stated: Direction,
     formats: List<Format, SDP_FORMATS_MAX>,
-    /// All media lines in order, in the form that refuses them: `video 0 RTP/AVP 31`.
+    /// All media lines in order: kind, protocol and first format, as one text.
     lines: List<Span, SDP_MEDIA_MAX>,
     /// Which of them is the audio line.
     pub(super) audio: u8,
@@ -174,12 +124,12 @@ impl Description {
         true
     }
 
-    /// Adds a media line, in the form that refuses it. `false`: there is no room for it.
+    /// Adds a media line; its three texts have no blanks. `false`: there is no room for it.
     pub(super) fn push_line(&mut self, kind: &str, protocol: &str, format: &str) -> bool {
         if self.lines.is_full() {
             return false;
         }
-        let line = self.keep(&[kind, " 0 ", protocol, " ", format]);
+        let line = self.keep(&[kind, " ", protocol, " ", format]);
         line.map(|line| self.lines.push(line)).is_some()
     }
 
@@ -193,17 +143,21 @@ impl Description {
         self.formats.get(place).map(|format| self.view(format))
     }
 
-    /// Media lines in order, each in the form that refuses it, with `true` at the audio line.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, bool)> {
+    /// Kind, protocol and first format of the media lines in order, with `true` at the audio line.
+    pub(super) fn lines(&self) -> impl Iterator<Item = ([&str; 3], bool)> {
         let audio = usize::from(self.audio);
-        self.lines.iter().enumerate().map(move |(i, line)| (self.piece(*line), i == audio))
+        self.lines.iter().enumerate().map(move |(i, line)| {
+            let mut words = self.piece(*line).splitn(3, ' ');
+            let texts = std::array::from_fn(|_| words.next().unwrap_or(""));
+            (texts, i == audio)
+        })
     }
 
     /// Who sends, seen from the peer. An unspecified address (`c=IN IP4 0.0.0.0`) is the older
     /// way to say that the peer receives nothing (RFC 3264 §8.4).
     pub fn direction(&self) -> Direction {
         let receives = self.stated.receives() && !self.address.is_unspecified();
-        Direction::new(self.stated.sends(), receives)
+        Direction::of(self.stated.sends(), receives)
     }
 
     /// Whether the peer has the other side on hold: it takes no media.

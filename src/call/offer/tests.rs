@@ -1,5 +1,8 @@
+#![expect(clippy::cast_possible_truncation, reason = "small random numbers")]
+
 use super::*;
 use crate::base::rng::Rng;
+use crate::media::leg::{self as media, Learning, PayloadType};
 
 const SDP: &str = "application/sdp";
 
@@ -16,7 +19,8 @@ fn refused(text: &str) -> u16 {
 /// A description of one audio line: payload list, then further lines.
 fn audio(address: &str, formats: &str, lines: &[&str]) -> String {
     let mut text = format!(
-        "v=0\no=x 7 8 IN IP4 {address}\ns=-\nc=IN IP4 {address}\nt=0 0\nm=audio 4000 RTP/AVP {formats}\n"
+        "v=0\no=x 7 8 IN IP4 {address}\ns=-\nc=IN IP4 {address}\nt=0 0\n\
+        m=audio 4000 RTP/AVP {formats}\n"
     );
     for line in lines {
         text.push_str(line);
@@ -99,12 +103,12 @@ fn ipv6_and_odd_rtcp_ports_are_said() {
 
 #[test]
 fn the_answer_speaks_the_offerer_s_numbers_and_refuses_other_lines() {
-    let offer = parse(&format!(
+    let offer = parse(
         "v=0\no=x 7 8 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n\
         m=video 5000 RTP/AVP 31 32\nm=audio 4000 RTP/AVP 0 8 96 101\n\
         a=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/8000\n\
-        m=audio 4002 RTP/SAVP 0\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\n"
-    ));
+        m=audio 4002 RTP/SAVP 0\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\n",
+    );
     // The answerer prefers otherwise, numbers otherwise, and adds what nobody offered.
     let answer = parse(&audio(
         "203.0.113.5",
@@ -130,6 +134,26 @@ fn the_answer_speaks_the_offerer_s_numbers_and_refuses_other_lines() {
     assert_eq!(numbers(&bridge.answerer), [(8, 8), (96, 96), (101, 101), (111, 96), (100, 101)]);
     assert_eq!(bridge.answerer.rtp, "203.0.113.5:4000".parse().expect("address"));
     assert!(bridge.offerer.payloads[2].is_event);
+}
+
+#[test]
+fn the_relay_gets_the_same_agreement() {
+    let offer = parse(&audio("192.0.2.1", "8 96", &["a=rtpmap:96 opus/48000/2", "a=sendonly"]));
+    let answer = parse(&audio("203.0.113.5", "111", &["a=rtpmap:111 opus/48000/2", "a=rtcp:9"]));
+    let bridge = bridge(&offer, &answer).expect("common codec");
+    let caller = bridge.offerer.negotiated(Learning::SignalledOnly);
+    assert_eq!(caller.receive[..], [PayloadType { number: 96, clock: 48_000 }]);
+    assert_eq!(caller.direction, media::Direction { send: false, receive: true });
+    assert_eq!((caller.remote_rtp.port(), caller.remote_rtcp), (4000, None));
+    let callee = bridge.answerer.negotiated(Learning::Nat);
+    assert_eq!(callee.direction, media::Direction { send: true, receive: false });
+    assert_eq!(callee.remote_rtcp, Some("203.0.113.5:9".parse().expect("address")));
+    assert_eq!(bridge.offerer.map().get(96), Some(111));
+    assert_eq!(
+        (bridge.answerer.map().get(96), bridge.answerer.map().get(111)),
+        (Some(96), Some(96))
+    );
+    assert_eq!(bridge.offerer.map().get(8), None);
 }
 
 #[test]
@@ -295,6 +319,7 @@ fn mux_needs_both_sides_of_each_leg() {
 fn what_is_refused_and_how() {
     let good = audio("192.0.2.1", "0", &[]);
     let changed = |from: &str, to: &str| good.replace(from, to);
+    let numbers: String = (0..33).map(|number| format!(" {number}")).collect();
     for (text, status) in [
         (changed("v=0", "v=1"), 400),
         (changed("o=x 7 8 IN IP4 192.0.2.1\n", ""), 400),
@@ -304,6 +329,7 @@ fn what_is_refused_and_how() {
         (changed("c=IN IP4 192.0.2.1", "c=IN IP4 media.example"), 488),
         (changed("c=IN IP4 192.0.2.1", "c=IN IP6 192.0.2.1"), 488),
         (changed("c=IN IP4 192.0.2.1", "c=ATM x y"), 488),
+        (changed("c=IN IP4 192.0.2.1", "c=IN IP4 224.2.1.1/127"), 488),
         (changed("audio 4000", "audio 70000"), 400),
         (changed("audio 4000", "audio -1"), 400),
         (changed("audio 4000", "audio +4000"), 400),
@@ -318,14 +344,15 @@ fn what_is_refused_and_how() {
         (changed("RTP/AVP 0", "udptl t38"), 488),
         (changed("RTP/AVP", "RTP/\u{7}AVP"), 400),
         (good.clone() + "a=rtpmap:0 PCMU/0\n", 400),
-        (good.clone() + "a=rtpmap:0 PCMU\n", 400),
-        (good.clone() + "a=rtpmap:0 PC MU/8000\n", 400),
+        (good.clone() + "a=rtpmap:0 PCMU/8000/0\n", 400),
+        (good.clone() + "a=ptime:0\n", 400),
+        (changed("RTP/AVP 0", "RTP/AVP 0 0"), 400),
         (good.clone() + "a=fmtp:0 a\0b\n", 400),
         (good.clone() + "a=rtcp:0\n", 400),
         (good.clone() + &"m=video 1 RTP/AVP 31\n".repeat(8), 488),
         (good.clone() + &"a=x\n".repeat(257), 488),
         (good.clone() + &format!("a={}\n", "x".repeat(4096)), 488),
-        (changed("RTP/AVP 0", &format!("RTP/AVP{}", " 0".repeat(33))), 488),
+        (changed("RTP/AVP 0", &format!("RTP/AVP{}", numbers)), 488),
         (String::new(), 400),
     ] {
         assert_eq!(refused(&text), status, "{text}");
@@ -357,7 +384,7 @@ fn a_plain_line_goes_before_a_secure_one_and_a_live_one_before_a_refused_one() {
 fn formats_nobody_explains_and_text_beyond_the_room_are_left_out() {
     let long = format!("a=fmtp:18 {}", "x".repeat(800));
     let description =
-        parse(&audio("192.0.2.1", "0 99 18 0 13", &[&long, "a=ptime:0", "a=maxptime:x"]));
+        parse(&audio("192.0.2.1", "0 99 18 13", &[&long, "a=ptime:5000", "a=maxptime:x"]));
     let names: Vec<_> = description.formats().map(|format| format.name).collect();
     assert_eq!(names, ["PCMU", "CN"]);
     assert_eq!((description.ptime, description.maxptime), (None, None));
@@ -512,4 +539,35 @@ fn damaged_descriptions_never_panic() {
             Description::parse(text, SDP).expect("what is written can be read");
         }
     }
+}
+
+#[test]
+fn torture_bodies_get_a_refusal_or_a_description_that_can_be_offered_on() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/torture/derived-open");
+    let Ok(files) = std::fs::read_dir(folder) else {
+        println!("skipped: {folder} is absent");
+        return;
+    };
+    let policy = AddressPolicy {
+        signalling_peer: "192.0.2.1".parse().expect("address"),
+        own: &[],
+        own_ports: 10_000..=20_000,
+    };
+    let mut bodies = 0;
+    for file in files.flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let message = std::fs::read(file.path()).expect("readable");
+        let Some(at) = message.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let body = &message[at + 4..];
+        bodies += u32::from(!body.is_empty());
+        let judged = Description::parse(body, SDP).and_then(|d| policy.check(&d).map(|()| d));
+        assert!(name != "sdp-c-loopback.udp" || judged.is_err(), "media to the edge's own host");
+        let Ok(description) = judged else { continue };
+        let mut buffer = [0; 4096];
+        let media = ours(10_000);
+        if let Ok(offered) = offer_for(&description, None, &media, &mut session(), &mut buffer) {
+            Description::parse(&buffer[..offered.length], SDP).expect("what is written is read");
+        }
+    }
+    assert!(bodies > 10, "{bodies}");
 }

@@ -177,7 +177,10 @@ mod tests {
         let mut rng = Rng::from_number(9);
         for _ in 0..50_000 {
             let length = rng.below(24);
-            let mut pick = || ALPHABET[rng.below(ALPHABET.len() as u64) as usize];
+            let mut pick = || {
+                let at = usize::try_from(rng.below(ALPHABET.len() as u64)).expect("small");
+                ALPHABET[at]
+            };
             let bytes: Vec<u8> = (0..length).map(|_| pick()).collect();
             let user = String::from_utf8_lossy(&bytes);
             if let Dialled::Global(number) = dialled(&user) {

@@ -1,7 +1,11 @@
+#![expect(clippy::cast_possible_truncation, reason = "small random numbers")]
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::*;
 use crate::base::bounded::text;
+use crate::base::rng::Rng;
 use crate::directory::{AccessTrie, Credential, CredentialList, MediaSecurity, Numbers};
 
 const OFFICE: &str = "192.0.2.10:5060";
@@ -159,6 +163,56 @@ fn who_gets_in_before_and_after_digest() {
     }
 }
 
+/// Random tables against the plain statement of the rule: nobody gets in, or is even challenged,
+/// where no entry of the trunk's own lists holds the address.
+#[test]
+fn random_access_lists_admit_only_what_they_hold() {
+    let mut rng = Rng::from_number(21);
+    let (mut admitted, mut denied) = (0, 0);
+    for _ in 0..400 {
+        let mut directory = directory();
+        // A small space, so that addresses hit.
+        let address = |rng: &mut Rng| IpAddr::from([10, 0, 0, rng.below(16) as u8]);
+        let entries: Vec<_> = (0..rng.below(6))
+            .map(|_| AccessEntry {
+                list: rng.below(3) as u32,
+                list_name: name("list"),
+                network: address(&mut rng),
+                prefix: 28 + rng.below(5) as u8,
+            })
+            .collect();
+        directory.access = AccessTrie::new(entries.clone());
+        let lists: Vec<u32> = (0..3).filter(|_| rng.chance(1, 2)).collect();
+        let with_digest = rng.chance(1, 2);
+        directory.trunks = vec![trunk("t", &lists, if with_digest { &[0] } else { &[] })];
+        directory.carriers.clear();
+        for _ in 0..20 {
+            let source = address(&mut rng);
+            let text = format!("{source}:5060");
+            let user = rng.chance(1, 2).then_some("anna");
+            let request = Request { digest_user: user, ..request(&text, "t.edge.example") };
+            let holds = |e: &AccessEntry| lists.contains(&e.list) && e.contains(source);
+            let listed = lists.is_empty() || entries.iter().any(holds);
+            let expected = match (listed, with_digest, user) {
+                (false, ..) => "refuse",
+                (true, false, _) if lists.is_empty() => "refuse",
+                (true, true, None) => "challenge",
+                _ => "trunk",
+            };
+            let found = match admit(&directory, &request) {
+                Admission::Challenge(_) => "challenge",
+                Admission::Trunk(_) => "trunk",
+                Admission::Carrier(_) => "carrier",
+                Admission::Refuse(_) => "refuse",
+            };
+            assert_eq!(found, expected, "{source} in {entries:?} of {lists:?}");
+            admitted += u32::from(found == "trunk");
+            denied += u32::from(found == "refuse");
+        }
+    }
+    assert!(admitted > 500 && denied > 500, "{admitted} {denied}");
+}
+
 #[test]
 fn a_miss_of_the_access_list_says_nothing_about_users_and_is_counted() {
     let directory = directory();
@@ -176,6 +230,16 @@ fn transports_are_the_trunk_s_choice() {
     assert_eq!(verdict(&tls), ("refuse", 403));
     tls.transport = Transport::Tcp;
     assert_eq!(verdict(&tls), ("trunk", 0));
+}
+
+#[test]
+fn a_trunk_that_insists_on_srtp_never_gets_plain_media() {
+    let mut directory = directory();
+    directory.trunks[0].media_security = MediaSecurity::Required;
+    match admit(&directory, &request(OFFICE, "listed.edge.example")) {
+        Admission::Refuse(refusal) => assert_eq!(refusal.status, 488),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

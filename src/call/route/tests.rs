@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "small random numbers")]
+
 use super::*;
 use crate::base::bounded::text;
 use crate::directory::{OriginationUri, Uplink};
@@ -45,7 +47,7 @@ fn trunk(origination: Vec<OriginationUri>) -> Trunk {
         calls_per_second_max: None,
         allowed_destinations: Vec::new(),
         transports: vec![Transport::Udp],
-        media_security: crate::directory::MediaSecurity::Allowed,
+        media_security: MediaSecurity::Allowed,
         nat: true,
         usage: Arc::default(),
     }
@@ -222,6 +224,16 @@ fn origination_fills_in_the_number() {
     assert_eq!(plan.note.as_str(), "pbx: the Request-URI exceeds 256 bytes");
     assert_eq!(plan.attempts[0].transport, Transport::Tcp);
     assert!(plan.attempts[0].nat);
+}
+
+#[test]
+fn a_trunk_that_insists_on_srtp_is_not_called_in_plain() {
+    let mut trunk = trunk(vec![origination("sip:{number}@b.example", 1, 1, &["192.0.2.8:5060"])]);
+    assert_eq!(plan_origination(&trunk, "+4670", &mut Rng::from_number(1)).attempts.len(), 1);
+    trunk.media_security = MediaSecurity::Required;
+    let plan = plan_origination(&trunk, "+4670", &mut Rng::from_number(1));
+    assert!(plan.attempts.is_empty());
+    assert_eq!(plan.note.as_str(), "trunk pbx requires SRTP");
 }
 
 #[test]

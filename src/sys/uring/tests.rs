@@ -1,3 +1,6 @@
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+
 use super::*;
 
 const PLAN: PoolPlan = PoolPlan { buffers: 4, datagram_bytes: 32, room_bytes: 8 };
