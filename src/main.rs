@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use carrick::cli::{cdr, check, explain, init, run};
+use carrick::cli::{cdr, check, explain, init, run, sim};
 use clap::Parser;
 
 /// A self-hosted SIP-trunking edge.
@@ -20,6 +20,7 @@ enum Command {
     Init(init::Arguments),
     Explain(explain::Arguments),
     Cdr(cdr::Arguments),
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Cdr(arguments) => cdr::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -2,9 +2,24 @@
 //! virtual clock and a network, phones, carriers and backends that misbehave as the seed says.
 
 pub mod backend;
+pub mod breaks;
+mod checkers;
+mod command;
+pub mod edge;
+mod edge_port;
+mod edge_stream;
+pub mod hostile;
+mod lines;
+pub mod log;
 pub mod network;
 pub mod options;
 pub mod phone;
 pub mod queue;
+pub mod run;
 pub mod scene;
+#[cfg(test)]
+mod tests;
 pub mod text;
+pub mod world;
+
+pub use command::main;

@@ -303,15 +303,18 @@ impl Phone {
         }
         call.answer.clear();
         let wanted = std::mem::take(&mut call.answer_in_ack);
-        let fault = if wanted && ack.body.is_empty() {
-            Some("2xx carried an offer, and ACK no answer".to_owned())
-        } else if wanted {
+        let unanswered = wanted && ack.body.is_empty();
+        let fault = if wanted && !unanswered {
             call.hear_description(&ack.body, true, &self.config)
         } else {
             None
         };
         if let Some(fault) = fault {
             self.fault(number, now, fault);
+        }
+        if unanswered {
+            // Whoever gives the call up at once has nothing to answer.
+            self.plan(now + T2, Todo::AnswerDeadline(number));
         }
         self.confirmed(now, number);
         self.start_media(now, number);

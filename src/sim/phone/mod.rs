@@ -115,6 +115,7 @@ enum Todo {
     HangUp(u64),
     Media(u64),
     ForkDeadline(u64),
+    AnswerDeadline(u64),
 }
 
 /// A phone.
@@ -262,6 +263,12 @@ impl Phone {
             Todo::Middle(call, mid) => self.middle(now, call, mid, out),
             Todo::HangUp(call) => self.bye(now, call, out),
             Todo::Media(call) => self.speak(now, call, out),
+            Todo::AnswerDeadline(call) => {
+                if self.calls.get(&call).is_some_and(|call| call.state == State::Up) {
+                    let fault = "2xx carried an offer, and ACK no answer".to_owned();
+                    self.fault(call, now, fault);
+                }
+            }
             Todo::ForkDeadline(call) => {
                 if self.calls.get(&call).is_some_and(|call| !call.is_over()) {
                     self.fault(call, now, "the losing answer of a fork was not ended".to_owned());
