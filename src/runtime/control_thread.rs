@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Duration;
 use crate::call::script::Host;
 use crate::config::Config;
+use crate::control::api::{self, ApiContext};
 use crate::control::compile::compile;
 use crate::control::desk::{Desk, DeskConfig};
 use crate::control::difference;
@@ -38,7 +40,7 @@ pub(super) struct ControlThread {
     pub(super) to: Vec<rtrb::Producer<ToShard>>,
     pub(super) wakers: Wakers,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
-    pub(super) api: TcpListener,
+    pub(super) api: Option<TcpListener>,
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) directory: Snapshot,
     pub(super) rng: Rng,
@@ -117,6 +119,8 @@ impl ControlThread {
             Ok(ends) => ends,
             Err(error) => return self.log(&format!("control cannot wait for shards: {error}")),
         };
+        let ready = Arc::new(AtomicBool::new(true));
+        let api = self.serve_api(&handle, &ready);
         let mut service = tokio::spawn(service.run(ends));
         let mut resolve = tokio::time::interval(RESOLVE_EVERY);
         resolve.tick().await;
@@ -140,11 +144,50 @@ impl ControlThread {
                         self.publish(&handle, &dns, version).await;
                     }
                     Some(Order::Drain(deadline)) => {
+                        ready.store(false, Ordering::Release);
                         self.drain(&handle, deadline).await;
                         handle.stop().await;
                     }
                     None => handle.stop().await,
                 },
+            }
+        }
+        if let Some(api) = api {
+            api.abort();
+        }
+    }
+
+    fn serve_api(
+        &mut self,
+        handle: &Handle,
+        ready: &Arc<AtomicBool>,
+    ) -> Option<tokio::task::JoinHandle<()>> {
+        let listener = self.api.take()?;
+        let context = ApiContext {
+            node: self.config.edge.host.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            token: self.config.api.token.as_ref().map(|token| token.expose().to_owned()),
+            ready: Arc::clone(ready),
+            handle: handle.clone(),
+            shards: self.counters.clone(),
+            store: Some(self.config.edge.store.clone()),
+            calls: None,
+        };
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener));
+        let quiet = self.quiet;
+        match listener {
+            Ok(listener) => Some(tokio::spawn(async move {
+                if let Err(error) = api::serve(listener, context).await
+                    && !quiet
+                {
+                    eprintln!("carrick: the API ended: {error}");
+                }
+            })),
+            Err(error) => {
+                self.log(&format!("the API cannot be served: {error}"));
+                None
             }
         }
     }

@@ -107,7 +107,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         to: parts.to_shards,
         wakers: Arc::clone(&wakers),
         orders: inbox,
-        api,
+        api: Some(api),
         counters: counters.clone(),
         directory,
         rng: rng.fork(),
