@@ -69,7 +69,9 @@ fn search(arguments: &Arguments) -> Result<Vec<CdrRow>, String> {
             number: arguments.number.clone(),
             call_id: match &arguments.call {
                 None => None,
-                Some(id) => Some(CallId::parse(id).ok_or(format!("--call: {id} is no call's id"))?),
+                Some(id) => {
+                    Some(CallId::parse(id).ok_or_else(|| format!("--call: {id} is no call's id"))?)
+                }
             },
             result: match &arguments.result {
                 None => None,
