@@ -39,7 +39,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let edge =
         Edge::start(config, Options::default()).map_err(|error| format!("error: {error}"))?;
     for note in &edge.notes {
-        log::line(Level::Info, &format!("{note}"));
+        log::line(Level::Info, &note.to_string());
     }
     for (transport, address) in &edge.listeners {
         log::line(Level::Info, &format!("SIP on {}://{address}", transport.parameter()));

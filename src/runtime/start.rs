@@ -1,7 +1,7 @@
 //! From a configuration to running threads: bind first, then build, then start, so that a refusal
 //! leaves nothing behind.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -14,11 +14,10 @@ use super::rings::{ControlEnd, Post, Wakers};
 use super::tap::Tap;
 use super::worker::Worker;
 use super::{Edge, Order};
-use crate::base::bounded::{List, Text, clipped};
+use crate::base::bounded::{List, clipped};
 use crate::base::counter::Counters;
 use crate::base::id::ShardId;
 use crate::base::limits::{ANSWERS_MAX, EVENTS_MAX, SHARDS_MAX, TRACE_MAX};
-use crate::base::packet::Transport;
 use crate::base::rng::Rng;
 use crate::base::time::WallTime;
 use crate::call::machine::Patience;
@@ -26,7 +25,7 @@ use crate::config::{self, Config};
 use crate::directory::Snapshot;
 use crate::link::Trace;
 use crate::net::stream::{self, ShardEnd, StreamSetup, Streams};
-use crate::net::{self, MediaSlice, mail, sockets};
+use crate::net::{self, MediaSlice, mail};
 use crate::shard::Shard;
 use crate::shard::setup::{Listener, MediaAddress, Setup};
 use crate::sip::timers::Timers;

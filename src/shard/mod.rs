@@ -24,7 +24,6 @@ pub mod setup;
 use std::sync::Arc;
 
 use crate::base::counter::{Counter, Counters};
-use crate::base::id::CallRef;
 use crate::base::packet::{Frame, Local, Outbox, SipPath, StreamNotice};
 use crate::base::pool::{Key, Pool};
 use crate::base::rng::Rng;

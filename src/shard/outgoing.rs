@@ -6,20 +6,13 @@
 use super::mark::Purpose;
 use super::{Shard, Turn};
 use crate::base::bounded::Text;
-use crate::base::packet::{SipPath, Transport};
+use crate::base::packet::SipPath;
 use crate::base::pool::Key;
+use crate::call::act::reoffer;
 use crate::call::act::reoffer::other;
-use crate::call::act::{failed, reoffer};
 use crate::call::effect::Effects;
-use crate::call::machine::Call;
 use crate::call::offer::{LocalMedia, answer_for, offer_for};
-use crate::call::outcome::Ending;
-use crate::call::policy::CallerId;
-use crate::call::route::AttemptFailure;
 use crate::link::cdr::LegLetter;
-use crate::sip::auth;
-use crate::sip::dialog::{Dialog, Outgoing};
-use crate::sip::transaction::{ClientKey, Refused};
 use crate::wire::sip::{HeaderName, Message, Method, Writer};
 
 /// What Carrick calls itself.
