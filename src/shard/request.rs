@@ -3,6 +3,7 @@
 //! Path: `shard::ingress` -> here -> `call::act`, `shard::effects`
 
 use super::mark::{Mark, Purpose};
+use super::media::agree;
 use super::{Shard, Turn};
 use crate::base::counter::Counter;
 use crate::base::packet::SipPath;
@@ -103,13 +104,13 @@ impl Shard {
         let Some((server, owner)) = invite else { return self.count(Counter::SipStray) };
         self.transactions.acknowledged(turn.now, server);
         let Some(mark) = Mark::from_u64(owner) else { return };
-        let description = description_of(message).ok().flatten();
+        let description = self.answer_in_ack(mark, message);
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
             Purpose::Invite => {
                 let describes = description.is_some();
-                if describes && call.a.remote.is_none() {
+                if describes {
                     call.a.remote = description;
                 }
                 acknowledged::take(call, turn.now, describes, &mut effects);
@@ -120,6 +121,28 @@ impl Shard {
             Purpose::Bye | Purpose::Relayed => {}
         }
         self.perform(turn, mark.call, effects);
+    }
+
+    /// The answer that an ACK carries, where the 2xx carried an offer: what is agreed is noted.
+    /// `None`: no answer is waited for, or this one cannot be used.
+    fn answer_in_ack(&mut self, mark: Mark, message: &Message<'_>) -> Option<Description> {
+        let call = self.calls.get(mark.call)?;
+        let waits = match mark.purpose {
+            Purpose::Invite => call.a.remote.is_none(),
+            Purpose::Reinvite => {
+                call.reoffer.as_ref().is_some_and(|r| r.awaits_ack && r.from == mark.leg)
+            }
+            Purpose::Bye | Purpose::Relayed => false,
+        };
+        let answer = description_of(message).ok().flatten().filter(|_| waits)?;
+        let peer = call.leg(mark.leg).peer?;
+        if !self.is_reachable(&answer, peer.ip()) {
+            return None;
+        }
+        let offer = call.leg(reoffer::other(mark.leg)).remote.as_ref()?;
+        let bridge = agree(call, offer, &answer)?;
+        self.calls.get_mut(mark.call)?.bridge = Some(bridge);
+        Some(answer)
     }
 
     /// A request that continues no transaction.
