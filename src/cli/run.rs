@@ -33,7 +33,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         eprintln!("carrick: {warning}");
     }
     let deadline = config.drain.deadline;
-    let edge = Edge::start(config, Options::default()).map_err(|error| format!("error: {error}"))?;
+    let edge =
+        Edge::start(config, Options::default()).map_err(|error| format!("error: {error}"))?;
     for note in &edge.notes {
         eprintln!("carrick: {note}");
     }

@@ -49,7 +49,8 @@ pub(super) struct ControlThread {
 impl ControlThread {
     /// Opens the store and starts the thread.
     pub(super) fn spawn(mut self) -> Result<JoinHandle<()>, StartError> {
-        let sentence = |what: &str, error: &dyn std::fmt::Display| StartError(format!("{what}: {error}"));
+        let sentence =
+            |what: &str, error: &dyn std::fmt::Display| StartError(format!("{what}: {error}"));
         let path = &self.config.edge.store;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
@@ -58,13 +59,10 @@ impl ControlThread {
         let mut ledger = SqliteLedger::open(path)
             .map_err(|error| sentence(&format!("opening {}", path.display()), &error))?;
         let desk_config = self.desk_config();
-        let identity = Identity {
-            base_url: &desk_config.base_url,
-            currency: &desk_config.currency,
-        };
-        let recovered = ledger
-            .recover(identity)
-            .map_err(|error| sentence("recovering records", &error))?;
+        let identity =
+            Identity { base_url: &desk_config.base_url, currency: &desk_config.currency };
+        let recovered =
+            ledger.recover(identity).map_err(|error| sentence("recovering records", &error))?;
         if recovered.calls > 0 {
             self.log(&format!("{} calls of a crash were recorded", recovered.calls));
         }

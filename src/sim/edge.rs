@@ -645,8 +645,11 @@ pub fn wall(now: Instant) -> WallTime {
 }
 
 fn setup(id: u16, shards: u16) -> Setup {
-    let listener =
-        |transport| Listener { transport, bound: scene::edge_sip(), advertised: text(scene::EDGE_SIP).unwrap_or_default() };
+    let listener = |transport| Listener {
+        transport,
+        bound: scene::edge_sip(),
+        advertised: text(scene::EDGE_SIP).unwrap_or_default(),
+    };
     let media = MediaAddress { bound: scene::edge_media(), advertised: scene::edge_media() };
     let first = PORT_FIRST + id * PORTS_PER_SHARD;
     Setup {
