@@ -13,6 +13,7 @@ use crate::call::effect::{Effect, Effects};
 use crate::call::machine::Relayed;
 use crate::call::offer::Description;
 use crate::call::policy;
+use crate::directory::Identified;
 use crate::link::cdr::LegLetter;
 use crate::sip::transaction::{RequestMatch, ServerKey, stateless_response, stateless_tag};
 use crate::wire::sip::{HeaderName, Message, Method, Scheme, Writer};
@@ -85,9 +86,11 @@ impl Shard {
         message: &Message<'_>,
         invite: Option<(ServerKey, u64)>,
     ) {
-        let status = if invite.is_some() { 200 } else { 481 };
+        let mark = invite.and_then(|(_, owner)| Mark::from_u64(owner));
+        let is_peer = mark.is_none_or(|mark| self.is_from_peer(mark.call, mark.leg, path));
+        let status = if invite.is_some() && is_peer { 200 } else { 481 };
         self.refuse(turn, path, message, status);
-        let Some(mark) = invite.and_then(|(_, owner)| Mark::from_u64(owner)) else { return };
+        let Some(mark) = mark.filter(|_| is_peer) else { return };
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
@@ -187,7 +190,8 @@ impl Shard {
         method: Method<'_>,
         tag: &str,
     ) {
-        let Some((key, letter)) = self.find_dialog(message, tag) else {
+        let found = self.find_dialog(message, tag);
+        let Some((key, letter)) = found.filter(|(k, l)| self.is_from_peer(*k, *l, path)) else {
             return self.refuse(turn, path, message, 481);
         };
         if method == Method::Options {
@@ -223,6 +227,28 @@ impl Shard {
         self.perform(turn, key, effects);
         if passes_on {
             self.relay_info(turn, key, letter, message);
+        }
+    }
+
+    /// Whether a request comes from the leg's peer: from the address that it signals from or that
+    /// it gave as its Contact, or from one that the directory lists for its trunk or carrier. Who
+    /// only overheard Call-ID and tags is somebody else.
+    fn is_from_peer(&self, key: Key, letter: LegLetter, path: SipPath) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let leg = call.leg(letter);
+        let source = path.peer.ip().to_canonical();
+        let contact = leg.dialog.as_ref().map(|dialog| dialog.next_hop().peer);
+        if [leg.peer, contact].iter().flatten().any(|peer| peer.ip().to_canonical() == source) {
+            return true;
+        }
+        let name = match letter {
+            LegLetter::A => Some(&call.trunk),
+            LegLetter::B => call.plan.attempts.get(call.attempt).map(|attempt| &attempt.via),
+        };
+        match self.directory.identify(source, "") {
+            Identified::Trunk { trunk, .. } => name == Some(&trunk.name),
+            Identified::Carrier { carrier, .. } => name == Some(&carrier.name),
+            Identified::Stranger => false,
         }
     }
 
