@@ -170,7 +170,7 @@ impl Shard {
         let challenge = &mut |writer: &mut Writer<'_>| {
             authenticator.challenge(now, source, stale, writer);
         };
-        if stateless_response(message, path, 401, &tag, challenge, turn.out) {
+        if stateless_response(message, path, 401, &tag, usize::MAX, challenge, turn.out) {
             self.counters.count(Counter::SipSent);
         }
         None

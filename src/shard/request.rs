@@ -3,6 +3,7 @@
 //! Path: `shard::ingress` -> here -> `call::act`, `shard::effects`
 
 use super::mark::{Mark, Purpose};
+use super::media::agree;
 use super::{Shard, Turn};
 use crate::base::counter::Counter;
 use crate::base::packet::SipPath;
@@ -12,6 +13,7 @@ use crate::call::effect::{Effect, Effects};
 use crate::call::machine::Relayed;
 use crate::call::offer::Description;
 use crate::call::policy;
+use crate::directory::Identified;
 use crate::link::cdr::LegLetter;
 use crate::sip::transaction::{RequestMatch, ServerKey, stateless_response, stateless_tag};
 use crate::wire::sip::{HeaderName, Message, Method, Scheme, Writer};
@@ -41,7 +43,11 @@ impl Shard {
         write: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         let tag = stateless_tag(self.hash_key, message);
-        if stateless_response(message, path, status, &tag, write, turn.out) {
+        // Whoever made up another's address must not have it sent more than it sent itself.
+        let is_known = path.transport.is_reliable()
+            || !self.directory.access.matches(path.peer.ip()).is_empty();
+        let most = if is_known { usize::MAX } else { message.len() };
+        if stateless_response(message, path, status, &tag, most, write, turn.out) {
             self.count(Counter::SipSent);
         }
     }
@@ -80,9 +86,11 @@ impl Shard {
         message: &Message<'_>,
         invite: Option<(ServerKey, u64)>,
     ) {
-        let status = if invite.is_some() { 200 } else { 481 };
+        let mark = invite.and_then(|(_, owner)| Mark::from_u64(owner));
+        let is_peer = mark.is_none_or(|mark| self.is_from_peer(mark.call, mark.leg, path));
+        let status = if invite.is_some() && is_peer { 200 } else { 481 };
         self.refuse(turn, path, message, status);
-        let Some(mark) = invite.and_then(|(_, owner)| Mark::from_u64(owner)) else { return };
+        let Some(mark) = mark.filter(|_| is_peer) else { return };
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
@@ -103,13 +111,13 @@ impl Shard {
         let Some((server, owner)) = invite else { return self.count(Counter::SipStray) };
         self.transactions.acknowledged(turn.now, server);
         let Some(mark) = Mark::from_u64(owner) else { return };
-        let description = description_of(message).ok().flatten();
+        let description = self.answer_in_ack(mark, message);
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
             Purpose::Invite => {
                 let describes = description.is_some();
-                if describes && call.a.remote.is_none() {
+                if describes {
                     call.a.remote = description;
                 }
                 acknowledged::take(call, turn.now, describes, &mut effects);
@@ -120,6 +128,28 @@ impl Shard {
             Purpose::Bye | Purpose::Relayed => {}
         }
         self.perform(turn, mark.call, effects);
+    }
+
+    /// The answer that an ACK carries, where the 2xx carried an offer: what is agreed is noted.
+    /// `None`: no answer is waited for, or this one cannot be used.
+    fn answer_in_ack(&mut self, mark: Mark, message: &Message<'_>) -> Option<Description> {
+        let call = self.calls.get(mark.call)?;
+        let waits = match mark.purpose {
+            Purpose::Invite => call.a.remote.is_none(),
+            Purpose::Reinvite => {
+                call.reoffer.as_ref().is_some_and(|r| r.awaits_ack && r.from == mark.leg)
+            }
+            Purpose::Bye | Purpose::Relayed => false,
+        };
+        let answer = description_of(message).ok().flatten().filter(|_| waits)?;
+        let peer = call.leg(mark.leg).peer?;
+        if !self.is_reachable(&answer, peer.ip()) {
+            return None;
+        }
+        let offer = call.leg(reoffer::other(mark.leg)).remote.as_ref()?;
+        let bridge = agree(call, offer, &answer)?;
+        self.calls.get_mut(mark.call)?.bridge = Some(bridge);
+        Some(answer)
     }
 
     /// A request that continues no transaction.
@@ -160,7 +190,8 @@ impl Shard {
         method: Method<'_>,
         tag: &str,
     ) {
-        let Some((key, letter)) = self.find_dialog(message, tag) else {
+        let found = self.find_dialog(message, tag);
+        let Some((key, letter)) = found.filter(|(k, l)| self.is_from_peer(*k, *l, path)) else {
             return self.refuse(turn, path, message, 481);
         };
         if method == Method::Options {
@@ -196,6 +227,28 @@ impl Shard {
         self.perform(turn, key, effects);
         if passes_on {
             self.relay_info(turn, key, letter, message);
+        }
+    }
+
+    /// Whether a request comes from the leg's peer: from the address that it signals from or that
+    /// it gave as its Contact, or from one that the directory lists for its trunk or carrier. Who
+    /// only overheard Call-ID and tags is somebody else.
+    fn is_from_peer(&self, key: Key, letter: LegLetter, path: SipPath) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let leg = call.leg(letter);
+        let source = path.peer.ip().to_canonical();
+        let contact = leg.dialog.as_ref().map(|dialog| dialog.next_hop().peer);
+        if [leg.peer, contact].iter().flatten().any(|peer| peer.ip().to_canonical() == source) {
+            return true;
+        }
+        let name = match letter {
+            LegLetter::A => Some(&call.trunk),
+            LegLetter::B => call.plan.attempts.get(call.attempt).map(|attempt| &attempt.via),
+        };
+        match self.directory.identify(source, "") {
+            Identified::Trunk { trunk, .. } => name == Some(&trunk.name),
+            Identified::Carrier { carrier, .. } => name == Some(&carrier.name),
+            Identified::Stranger => false,
         }
     }
 

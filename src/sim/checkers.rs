@@ -255,7 +255,10 @@ fn events_delivered(world: &World, found: &mut Vec<String>) {
         let plan = world.options.calls.iter().find(|p| p.number.trim_start_matches('+') == number);
         let quiet = plan.is_some_and(|plan| matches!(plan.ice.what, Answer::ConnectPstn(_, true)));
         let answered = row.cdr.leg == LegLetter::A && row.cdr.answer_at.is_some();
-        if answered && !quiet && !told.contains_key(row.call_id.text().as_str()) {
+        let id = row.call_id.text();
+        // Who is never asked about a call is not told of its end either.
+        let asked = world.backend.was_asked(id.as_str());
+        if answered && asked && !quiet && !told.contains_key(id.as_str()) {
             found.push(format!("the end of answered call {} was not told", row.call_id));
         }
     }
