@@ -46,6 +46,8 @@ const TRANSACTIONS_PER_CALL: usize = 6;
 const LEARNING_WINDOW: Duration = Duration::from_secs(5);
 /// Digest nonces in use that are remembered at once, at most.
 const NONCES_MAX: usize = 65_536;
+/// How soon a full ring to control is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 /// Transactions for what is no call: OPTIONS and refusals that are kept.
 const TRANSACTIONS_BESIDE: usize = 256;
 
@@ -72,6 +74,8 @@ pub struct Shard {
     wheel: Wheel<(Key, Deadline)>,
     /// Ended calls whose records did not fit the ring yet.
     unrecorded: usize,
+    /// When words that the ring to control had no room for are tried again.
+    retry_at: Option<Instant>,
     draining: bool,
     drained_told: bool,
 }
@@ -124,6 +128,7 @@ impl Shard {
             authenticator,
             hash_key: hash,
             unrecorded: 0,
+            retry_at: None,
             draining: false,
             drained_told: false,
             setup,
@@ -210,16 +215,24 @@ impl Shard {
             self.deadline(&mut turn, key, deadline);
         }
         self.relay.expire(now, turn.out);
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
         self.record_late(&mut turn);
         self.tell_drained(&mut turn);
     }
 
     /// When [`Shard::expire`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.transactions.next_deadline(), self.wheel.next_deadline(), self.relay.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.transactions.next_deadline(),
+            self.wheel.next_deadline(),
+            self.relay.next_deadline(),
+            self.retry_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What is in use.
