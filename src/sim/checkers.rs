@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::hostile;
 use super::options::{Answer, CallPlan};
 use super::phone::media::Figures;
-use super::phone::{EndedBy, Phone, Summary, What};
+use super::phone::{AckStyle, EndedBy, Phone, Summary, What};
 use super::scene::Host;
 use super::world::World;
 use crate::base::counter::Counter;
@@ -173,18 +173,25 @@ fn media_flowed(world: &World, found: &mut Vec<String>) {
     for (_, caller) in all.iter().filter(|(_, summary)| summary.placed) {
         let Some(legs) = callees.get(caller.dialled.as_str()) else { continue };
         let peers: BTreeSet<u64> = legs.iter().map(|leg| leg.media_identity).collect();
-        if caller.media.peer != 0 && !peers.contains(&caller.media.peer) {
+        if caller.media.peers.iter().any(|peer| !peers.contains(peer)) {
             found.push(format!("the caller of {} heard another call", caller.dialled));
         }
         for callee in legs {
-            if callee.media.peer != 0 && callee.media.peer != caller.media_identity {
+            if callee.media.peers.iter().any(|peer| *peer != caller.media_identity) {
                 found.push(format!("the callee of {} heard another call", caller.dialled));
             }
-            if calm && callee.confirmed_at.is_some() && caller.confirmed_at.is_some() {
+            // A caller who talks before it acknowledges, or to a target that failed, is not heard.
+            let plain = legs.len() == 1 && acknowledges(world, caller);
+            if calm && plain && callee.confirmed_at.is_some() && caller.confirmed_at.is_some() {
                 heard_enough(caller, callee, found);
             }
         }
     }
+}
+
+fn acknowledges(world: &World, caller: &Summary) -> bool {
+    let plan = world.options.calls.iter().find(|plan| plan.number == caller.dialled);
+    plan.is_some_and(|plan| plan.script.ack == AckStyle::Prompt)
 }
 
 /// At least two thirds of what one side sent must be heard at the other.

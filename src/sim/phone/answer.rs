@@ -193,8 +193,15 @@ impl Phone {
             return;
         }
         let outcome = script.outcome.1.clone();
+        let spoke = script.trying || script.ring.is_some();
         let Some(server) = self.invite_server(number) else { return };
         match outcome {
+            // Nobody can cancel what never said a word (RFC 3261 §9.1): it forgets by itself.
+            Outcome::Silence if !spoke => {
+                if let Some(call) = self.calls.get_mut(&number) {
+                    call.end(now, EndedBy::Us);
+                }
+            }
             Outcome::Silence => {}
             Outcome::Refuse(status) => self.refuse(now, number, server, (status, None), out),
             Outcome::Redirect(uri) => {
