@@ -22,8 +22,7 @@ pub fn call_id_of(bytes: &[u8]) -> Option<&[u8]> {
     loop {
         match step(bytes, at) {
             Ok(Step::Header(line)) => {
-                let name = &bytes[line.name.0..line.name.1];
-                if matches!(name.len(), 1 | 7) && HeaderName::parse(name) == HeaderName::CallId {
+                if line.id == HeaderName::CallId {
                     let value = &bytes[line.value.0..line.value.1];
                     return (!value.is_empty()).then_some(value);
                 }

@@ -135,7 +135,7 @@ fn body_length(head: &[u8]) -> Result<usize, (usize, Why)> {
     loop {
         match step(head, at)? {
             Step::Header(line) => {
-                if HeaderName::parse(&head[line.name.0..line.name.1]) == name {
+                if line.id == name {
                     if length.is_some() {
                         return Err((at, Why::Duplicate(name)));
                     }

@@ -3,17 +3,20 @@
 //! name is (header smuggling lives in such disagreements).
 
 use super::error::Why;
-use super::table::{LWS, TOKEN, is, skip};
+use super::header::HeaderName;
+use super::table::{LWS, TOKEN, find_below, is, skip};
 use crate::base::limits::SIP_HEADER_LINE_BYTES_MAX;
 
 /// A header line: offsets into the bytes that were given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     pub(crate) name: (usize, usize),
+    pub(crate) id: HeaderName,
     /// Without white space at either end; folds inside stay as they came.
     pub(crate) value: (usize, usize),
-    /// Line breaks inside the value and at its end.
-    pub(crate) breaks: usize,
+    /// Whether the value has a control byte that is neither a tab nor part of a line break; which
+    /// of them are faults is for the reader of the whole head to say.
+    pub(crate) controls: bool,
     /// Where the next line begins.
     pub(crate) next: usize,
 }
@@ -30,10 +33,31 @@ pub(crate) enum Step {
 /// §7.3.1); any other byte there is a fault, never blank (Asterisk's CVE-2016-9938).
 #[inline]
 pub(crate) fn step(bytes: &[u8], at: usize) -> Result<Step, (usize, Why)> {
+    let (id, name_end, colon) = match HeaderName::before_colon(bytes, at) {
+        Some((id, length)) => (id, at + length, at + length),
+        None => match loose_name(bytes, at)? {
+            Some(name) => name,
+            None => return Ok(Step::End(at + 2)),
+        },
+    };
+    let (end, controls) = line_end(bytes, at, colon + 1)?;
+    // The line ends in CRLF, and that is nearly always all there is to trim.
+    let end_of_value = end - 2;
+    let mut value = (skip(bytes, colon + 1, LWS).min(end_of_value), end_of_value);
+    while value.1 > value.0 && is(bytes[value.1 - 1], LWS) {
+        value.1 -= 1;
+    }
+    Ok(Step::Header(Line { name: (at, name_end), id, value, controls, next: end }))
+}
+
+/// Reads a name that is not known, has white space behind it, or stands near the end of the bytes:
+/// the name, its end, and the colon. `None` where an empty line stands instead.
+#[inline(never)]
+fn loose_name(bytes: &[u8], at: usize) -> Result<Option<(HeaderName, usize, usize)>, (usize, Why)> {
     let name_end = skip(bytes, at, TOKEN);
     if name_end == at {
         return match bytes.get(at..) {
-            Some([b'\r', b'\n', ..]) => Ok(Step::End(at + 2)),
+            Some([b'\r', b'\n', ..]) => Ok(None),
             Some([] | [b'\r']) | None => Err((at, Why::Truncated)),
             Some([b'\r' | b'\n', ..]) => Err((at, Why::LineBreak)),
             Some(_) => Err((at, Why::HeaderName)),
@@ -44,43 +68,46 @@ pub(crate) fn step(bytes: &[u8], at: usize) -> Result<Step, (usize, Why)> {
         colon += 1;
     }
     match bytes.get(colon) {
-        Some(b':') => {}
-        None => return Err((colon, Why::Truncated)),
-        Some(_) => return Err((colon, Why::HeaderName)),
+        Some(b':') => Ok(Some((HeaderName::parse(&bytes[at..name_end]), name_end, colon))),
+        None => Err((colon, Why::Truncated)),
+        Some(_) => Err((colon, Why::HeaderName)),
     }
-    let (end, breaks) = line_end(bytes, at, colon + 1)?;
-    // The line ends in CRLF, and that is nearly always all there is to trim.
-    let end_of_value = end - 2;
-    let mut value = (skip(bytes, colon + 1, LWS).min(end_of_value), end_of_value);
-    while value.1 > value.0 && is(bytes[value.1 - 1], LWS) {
-        value.1 -= 1;
-    }
-    Ok(Step::Header(Line { name: (at, name_end), value, breaks, next: end }))
 }
 
-/// The offset behind the line break that ends the (perhaps folded) line, and its line breaks.
+/// The offset behind the line break that ends the (perhaps folded) line, and whether it has
+/// control bytes other than tabs and line breaks.
 #[inline]
-fn line_end(bytes: &[u8], start: usize, from: usize) -> Result<(usize, usize), (usize, Why)> {
+fn line_end(bytes: &[u8], start: usize, from: usize) -> Result<(usize, bool), (usize, Why)> {
     let mut at = from;
-    let mut breaks = 0;
+    let mut controls = false;
     loop {
-        let Some(rest) = bytes.get(at..) else { return Err((at, Why::Truncated)) };
-        let Some(found) = memchr::memchr(b'\n', rest) else {
-            return Err((bytes.len(), too_long(start, bytes.len()).unwrap_or(Why::Truncated)));
-        };
-        let feed = at + found;
-        if let Some(why) = too_long(start, feed) {
-            return Err((start, why));
-        }
-        if bytes[feed - 1] != b'\r' {
-            return Err((feed, Why::LineBreak));
-        }
-        breaks += 1;
-        at = feed + 1;
-        match bytes.get(at) {
-            Some(b' ' | b'\t') => {}
-            Some(_) => return Ok((at, breaks)),
-            None => return Err((at, Why::Truncated)),
+        // One pass finds the line break and whatever a line should not have.
+        at = find_below(bytes, at, 0x0e);
+        match bytes.get(at..) {
+            Some([b'\r', b'\n', behind @ ..]) => {
+                if let Some(why) = too_long(start, at + 1) {
+                    return Err((start, why));
+                }
+                at += 2;
+                match behind.first() {
+                    Some(b' ' | b'\t') => {}
+                    Some(_) => return Ok((at, controls)),
+                    None => return Err((at, Why::Truncated)),
+                }
+            }
+            Some([b'\n', ..]) => {
+                return Err(match too_long(start, at) {
+                    Some(why) => (start, why),
+                    None => (at, Why::LineBreak),
+                });
+            }
+            Some([byte, ..]) => {
+                controls |= *byte != b'\t';
+                at += 1;
+            }
+            Some([]) | None => {
+                return Err((bytes.len(), too_long(start, bytes.len()).unwrap_or(Why::Truncated)));
+            }
         }
     }
 }

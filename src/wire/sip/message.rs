@@ -108,33 +108,32 @@ impl<'a> Message<'a> {
         if bytes.len() > limit {
             return Err((limit, Why::TooLarge));
         }
-        let body_at = self.index(start_end + 2)?;
-        // Counting both marks finds a carriage return that stands alone: lines were cut at line
-        // feeds, each with a carriage return before it.
+        let body_at = self.index(start_end)?;
         let head = &bytes[..body_at];
-        if let Some(at) = memchr::memchr(0, head).and_then(|_| bare_nul(head)) {
-            return Err((at, Why::Nul));
-        }
         self.text = std::str::from_utf8(head).unwrap_or("");
         self.body = self.cut_body(body_at, framing)?;
         Ok(())
     }
 
-    /// Indexes the header lines from `at`; gives the offset of the body.
-    fn index(&mut self, mut at: usize) -> Result<usize, (usize, Why)> {
+    /// Indexes the header lines behind the start line; gives the offset of the body.
+    fn index(&mut self, start_end: usize) -> Result<usize, (usize, Why)> {
         let mut last = [NONE; HeaderName::COUNT + 1];
-        let mut breaks = 2;
+        // A request line has no control bytes; a reason may have.
+        let mut controls = matches!(self.start, Start::Response { .. });
+        let mut at = start_end + 2;
         loop {
             match step(self.bytes, at)? {
                 Step::End(body) => {
-                    let returns = memchr::memchr_iter(b'\r', &self.bytes[..body]).count();
-                    return if returns == breaks { Ok(body) } else { Err((0, Why::LineBreak)) };
+                    if controls {
+                        check_controls(&self.bytes[..body])?;
+                    }
+                    return Ok(body);
                 }
                 Step::Header(line) => {
                     if !self.add(&line, &mut last) {
                         return Err((at, Why::TooManyHeaders));
                     }
-                    breaks += line.breaks;
+                    controls |= line.controls;
                     at = line.next;
                 }
             }
@@ -144,7 +143,7 @@ impl<'a> Message<'a> {
     /// Files a line; `false` where the index is full.
     #[inline]
     fn add(&mut self, line: &Line, last: &mut [u8; HeaderName::COUNT + 1]) -> bool {
-        let id = HeaderName::parse_at(self.bytes, line.name.0, line.name.1);
+        let id = line.id;
         let place = u8::try_from(self.spans.len()).unwrap_or(NONE);
         // Offsets are below the limits of a message, which `limits` holds to sixteen bits.
         let (Some((name, _)), Some(value)) = (short(line.name), short(line.value)) else {
@@ -562,9 +561,17 @@ fn short((start, end): (usize, usize)) -> Option<(u16, u16)> {
     Some((u16::try_from(start).ok()?, u16::try_from(end).ok()?))
 }
 
-/// The offset of a NUL that no backslash in a quoted pair excuses (RFC 3261 §25.1 lets
-/// `quoted-pair` be any byte up to 0x7f but line breaks).
-#[cold]
-fn bare_nul(head: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(0, head).find(|at| *at == 0 || head[at - 1] != b'\\')
+/// Refuses a carriage return that stands alone and a NUL that no backslash in a quoted pair
+/// excuses (RFC 3261 §25.1 lets `quoted-pair` be any byte up to 0x7f but line breaks).
+fn check_controls(head: &[u8]) -> Result<(), (usize, Why)> {
+    // Lines were cut at line feeds, each with a carriage return before it: equal counts say that
+    // there is no other.
+    let count = |byte| memchr::memchr_iter(byte, head).count();
+    if count(b'\r') != count(b'\n') {
+        return Err((0, Why::LineBreak));
+    }
+    match memchr::memchr_iter(0, head).find(|at| *at == 0 || head[at - 1] != b'\\') {
+        Some(at) => Err((at, Why::Nul)),
+        None => Ok(()),
+    }
 }

@@ -53,6 +53,34 @@ pub(crate) fn find(bytes: &[u8], mut at: usize, mask: u16) -> usize {
     at
 }
 
+/// The same bit of every byte of a word.
+pub(crate) const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES << 7;
+
+/// The top bit of each byte of `word` that is below `limit` (at most 128). The lowest bit set is
+/// always right; ones above it may be false.
+#[inline(always)]
+pub(crate) const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(ONES * limit as u64) & !word & HIGH
+}
+
+/// Index of the first byte at or after `at` that is below `limit` (at most 128), eight at a time;
+/// the length where there is none.
+#[inline(always)]
+pub(crate) fn find_below(bytes: &[u8], mut at: usize, limit: u8) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let found = below(u64::from_le_bytes(*chunk), limit);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < bytes.len() && bytes[at] >= limit {
+        at += 1;
+    }
+    at
+}
+
 /// `text` without linear white space at either end.
 #[inline(always)]
 pub(crate) fn trim(text: &str) -> &str {
