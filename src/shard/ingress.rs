@@ -50,17 +50,19 @@ impl Shard {
     pub(super) fn message(&mut self, turn: &mut Turn<'_>, path: SipPath, bytes: &[u8]) {
         let framing =
             if path.transport.is_reliable() { Framing::Stream } else { Framing::Datagram };
-        let message = match Message::parse(bytes, framing) {
+        // By reference: an index is large to move.
+        let parsed = Message::parse(bytes, framing);
+        let message = match &parsed {
             Ok(message) => message,
-            Err(malformed) => return self.malformed(turn, path, bytes, &malformed),
+            Err(malformed) => return self.malformed(turn, path, bytes, malformed),
         };
         if let Err(malformed) = message.validate() {
             return self.malformed(turn, path, bytes, &malformed);
         }
         self.count(Counter::SipReceived);
         match message.start() {
-            Start::Request { .. } => self.request(turn, path, &message),
-            Start::Response { .. } => self.response(turn, path, &message),
+            Start::Request { .. } => self.request(turn, path, message),
+            Start::Response { .. } => self.response(turn, path, message),
         }
     }
 
