@@ -10,6 +10,7 @@ use super::method::Method;
 use super::name_addr::NameAddr;
 use super::params::split_list;
 use super::start::Start;
+use super::table::find_byte;
 use super::uri::Uri;
 use super::via::Via;
 use crate::base::bounded::List;
@@ -119,7 +120,8 @@ impl<'a> Message<'a> {
     fn index(&mut self, start_end: usize) -> Result<usize, (usize, Why)> {
         let mut last = [NONE; HeaderName::COUNT + 1];
         // A request line has no control bytes; a reason may have.
-        let mut controls = matches!(self.start, Start::Response { .. });
+        let mut controls = matches!(self.start, Start::Response { .. })
+            && memchr::memchr2(b'\r', 0, &self.bytes[..start_end]).is_some();
         let mut at = start_end + 2;
         loop {
             match step(self.bytes, at)? {
@@ -449,7 +451,10 @@ impl<'a> Message<'a> {
         name: HeaderName,
         read: impl FnOnce(&'a str) -> Result<T, Fault>,
     ) -> Result<T, Malformed> {
-        read(self.needed(name)?).map_err(|fault| self.bad_value(name, fault))
+        match read(self.needed(name)?) {
+            Ok(value) => Ok(value),
+            Err(fault) => Err(self.bad_value(name, fault)),
+        }
     }
 
     /// A fault in the first line of a header.
@@ -535,8 +540,8 @@ pub(super) fn leading_breaks(bytes: &[u8]) -> usize {
 
 /// The offset of the CRLF that ends the start line.
 pub(super) fn start_line_end(bytes: &[u8]) -> Result<usize, (usize, Why)> {
-    match memchr::memchr(b'\n', bytes) {
-        Some(feed) if feed > 0 && bytes[feed - 1] == b'\r' => Ok(feed - 1),
+    match find_byte(bytes, 0, b'\n') {
+        feed if feed > 0 && feed < bytes.len() && bytes[feed - 1] == b'\r' => Ok(feed - 1),
         _ => Err((0, Why::NotSip)),
     }
 }

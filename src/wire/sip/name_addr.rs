@@ -3,7 +3,7 @@
 
 use super::error::Fault;
 use super::params::{Params, quoted_end};
-use super::table::{DISPLAY, LWS, SPEC_END, find, skip, trim};
+use super::table::{DISPLAY, LWS, SPEC_END, find, find_byte, skip, trim};
 use super::uri::Uri;
 
 /// An address with a display name and parameters.
@@ -20,6 +20,7 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Reads one value (not a list), without white space at its ends. The URI's own grammar is
     /// left to [`NameAddr::parse_uri`].
+    #[inline]
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
         let (display, open) = match bytes.first() {
@@ -42,10 +43,10 @@ impl<'a> NameAddr<'a> {
                 }
             }
         };
-        let rest = &bytes[open + 1..];
-        let Some(close) = memchr::memchr(b'>', rest).map(|close| open + 1 + close) else {
+        let close = find_byte(bytes, open + 1, b'>');
+        if close == bytes.len() {
             return Err(Fault::new(open, "unclosed '<'"));
-        };
+        }
         let uri = text.get(open + 1..close).unwrap_or("");
         let params = skip(bytes, close + 1, LWS);
         if params < bytes.len() && bytes[params] != b';' {

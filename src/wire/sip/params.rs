@@ -1,7 +1,7 @@
 //! `;name=value` lists, as behind a name-addr, a Via or inside a URI, and comma-separated lists.
 
 use super::error::Fault;
-use super::table::{LWS, PARAM_MARK, PARAM_VALUE, TOKEN, find, skip, trim};
+use super::table::{LWS, PARAM_MARK, PARAM_VALUE, TOKEN, find, find_byte, skip, trim};
 
 /// Parameters: nothing, or text that begins with `;`. Names are compared without case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,7 @@ impl<'a> Params<'a> {
     /// it has an equals sign. `received` and `maddr` may hold an IPv6 address without brackets.
     /// Gives the value of the first parameter called `wanted` on the way, as [`Params::get`] does,
     /// but nothing for an empty one.
+    #[inline]
     pub(crate) fn check(&self, wanted: &str) -> Result<Option<&'a str>, Fault> {
         let bytes = self.0.as_bytes();
         let (mut at, mut found) = (0, None);
@@ -137,7 +138,7 @@ pub(crate) fn quoted_end(bytes: &[u8], at: usize) -> Option<usize> {
 /// not count. Gives the first item, trimmed, and what is behind its comma.
 pub fn split_list(text: &str) -> (&str, Option<&str>) {
     let bytes = text.as_bytes();
-    if memchr::memchr(b',', bytes).is_none() {
+    if find_byte(bytes, 0, b',') == bytes.len() {
         return (trim(text), None);
     }
     let mut in_angles = false;

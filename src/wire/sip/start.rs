@@ -2,7 +2,7 @@
 
 use super::error::Why;
 use super::method::Method;
-use super::table::{TOKEN, URI, skip};
+use super::table::{TOKEN, URI, skip, skip_run};
 
 /// Request line or status line (RFC 3261 §7.1, §7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +33,19 @@ impl<'a> Start<'a> {
         if method_end == 0 || line.get(method_end) != Some(&b' ') {
             return Err(bad_request(line, method_end));
         }
-        let uri_end = skip(line, method_end + 1, URI);
+        let uri_end = skip_run(line, method_end + 1, URI);
         if uri_end == method_end + 1 || line.get(uri_end) != Some(&b' ') {
             return Err(bad_request(line, uri_end));
         }
         match line.get(uri_end + 1..) {
+            Some(b"SIP/2.0") => {}
             Some(version) if version.eq_ignore_ascii_case(b"SIP/2.0") => {}
             _ => return Err(bad_request(line, uri_end + 1)),
         }
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| (0, Why::RequestLine));
-        let method = Method::parse(text(&line[..method_end])?);
-        Ok(Self::Request { method, uri: text(&line[method_end + 1..uri_end])? })
+        // Both are ASCII by now, and one look at them together says so.
+        let text = std::str::from_utf8(&line[..uri_end]).map_err(|_| (0, Why::RequestLine))?;
+        let method = Method::parse(&text[..method_end]);
+        Ok(Self::Request { method, uri: &text[method_end + 1..] })
     }
 
     fn response(line: &'a [u8]) -> Result<Self, (usize, Why)> {
@@ -79,7 +81,8 @@ impl<'a> Start<'a> {
 
 /// Whether the line begins like a status line.
 pub(crate) fn is_response(line: &[u8]) -> bool {
-    line.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/2.0 "))
+    matches!(line.first(), Some(b'S' | b's'))
+        && line.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/2.0 "))
 }
 
 /// Tells a broken SIP request line from something that is no SIP at all.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::error::Fault;
 use super::params::Params;
-use super::table::{CLASS, HOST, TOKEN, URI, URI_HEADER, URI_PARAM, USER, skip};
+use super::table::{HOST, TOKEN, URI, URI_HEADER, URI_PARAM, USER, find_byte, skip, skip_run};
 
 /// Scheme of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,17 @@ impl<'a> Uri<'a> {
     /// Reads a URI and checks its grammar.
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
-        match bytes {
-            [s, i, p, b':', ..] if lower(*s, *i, *p) == *b"sip" => Self::sip(text, Scheme::Sip, 4),
-            [s, i, p, b's' | b'S', b':', ..] if lower(*s, *i, *p) == *b"sip" => {
-                Self::sip(text, Scheme::Sips, 5)
-            }
-            [t, e, l, b':', ..] if lower(*t, *e, *l) == *b"tel" => Self::tel(text),
-            _ => Self::other(text),
-        }
+        let (scheme, start) = match bytes {
+            [s, i, p, b':', ..] if lower(*s, *i, *p) == *b"sip" => (Scheme::Sip, 4),
+            [s, i, p, b's' | b'S', b':', ..] if lower(*s, *i, *p) == *b"sip" => (Scheme::Sips, 5),
+            [t, e, l, b':', ..] if lower(*t, *e, *l) == *b"tel" => return Self::tel(text),
+            _ => return Self::other(text),
+        };
+        Self::sip(text, scheme, start)
     }
 
+    /// Inlined into its one caller: its result is large to move.
+    #[inline(always)]
     fn sip(text: &'a str, scheme: Scheme<'a>, start: usize) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
         let part = |start: usize, end: usize| text.get(start..end).unwrap_or("");
@@ -116,7 +117,7 @@ impl<'a> Uri<'a> {
 
     fn tel(text: &'a str) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
-        let number_end = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
+        let number_end = find_byte(bytes, 0, b';');
         let user = text.get(4..number_end).unwrap_or("");
         let allowed = |byte: &u8| {
             byte.is_ascii_hexdigit()
@@ -321,19 +322,16 @@ fn ipv6_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
 /// The end of a run of `class` characters and `%` escapes that begins at `at`.
 #[inline]
 fn escaped(bytes: &[u8], mut at: usize, class: u16) -> Result<usize, Fault> {
-    while let Some(byte) = bytes.get(at) {
-        if CLASS[usize::from(*byte)] & class != 0 {
-            at += 1;
-        } else if *byte == b'%' {
-            match bytes.get(at + 1..at + 3) {
-                Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
-                _ => return Err(Fault::new(at, "bad escape")),
-            }
-        } else {
-            break;
+    loop {
+        at = skip_run(bytes, at, class);
+        if bytes.get(at) != Some(&b'%') {
+            return Ok(at);
+        }
+        match bytes.get(at + 1..at + 3) {
+            Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            _ => return Err(Fault::new(at, "bad escape")),
         }
     }
-    Ok(at)
 }
 
 fn lower(a: u8, b: u8, c: u8) -> [u8; 3] {

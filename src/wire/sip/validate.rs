@@ -45,6 +45,8 @@ pub struct Checked<'a> {
     pub uri: Option<Uri<'a>>,
     /// The first Via.
     pub via: Via<'a>,
+    /// Its branch, where it is there and not empty.
+    pub branch: Option<&'a str>,
     /// From.
     pub from: NameAddr<'a>,
     /// From's tag; peers of RFC 2543 send none.
@@ -95,7 +97,7 @@ impl<'a> Message<'a> {
             }
             Start::Response { .. } => None,
         };
-        let via = self.checked_via()?;
+        let (via, branch) = self.checked_via()?;
         let call_id = self.checked_call_id()?;
         let (from, from_tag) = self.checked_party(HeaderName::From, self.from()?)?;
         let (to, to_tag) = self.checked_party(HeaderName::To, self.to()?)?;
@@ -112,7 +114,19 @@ impl<'a> Message<'a> {
         {
             return Err(self.fault(HeaderName::Date, Fault::new(0, "zone is not GMT")));
         }
-        Ok(Checked { uri, via, from, from_tag, to, to_tag, call_id, cseq, max_forwards, contact })
+        Ok(Checked {
+            uri,
+            via,
+            branch,
+            from,
+            from_tag,
+            to,
+            to_tag,
+            call_id,
+            cseq,
+            max_forwards,
+            contact,
+        })
     }
 
     #[inline]
@@ -121,8 +135,13 @@ impl<'a> Message<'a> {
         if text.len() > SIP_URI_BYTES_MAX {
             return Err(self.malformed(at, Why::RequestUriTooLong));
         }
-        let uri = Uri::parse(text)
-            .map_err(|fault| self.malformed(at + fault.at, Why::RequestUri(fault.what)))?;
+        // `match` and not `map_err`, here and below: a URI is large, and would be moved once more.
+        let uri = match Uri::parse(text) {
+            Ok(uri) => uri,
+            Err(fault) => {
+                return Err(self.malformed(at + fault.at, Why::RequestUri(fault.what)));
+            }
+        };
         if matches!(uri.scheme, Scheme::Other(_)) {
             return Err(self.malformed(at, Why::Scheme));
         }
@@ -134,14 +153,14 @@ impl<'a> Message<'a> {
     }
 
     #[inline]
-    fn checked_via(&self) -> Result<Via<'a>, Malformed> {
+    fn checked_via(&self) -> Result<(Via<'a>, Option<&'a str>), Malformed> {
         let via = self.top_via()?;
         let branch =
             via.params.check("branch").map_err(|fault| self.fault(HeaderName::Via, fault))?;
         if branch.is_some_and(|branch| branch.len() > SIP_IDENTIFIER_BYTES_MAX) {
             return Err(self.fault(HeaderName::Via, Fault::new(0, "branch too long")));
         }
-        Ok(via)
+        Ok((via, branch))
     }
 
     #[inline]
@@ -164,10 +183,13 @@ impl<'a> Message<'a> {
         name: HeaderName,
         party: NameAddr<'a>,
     ) -> Result<(NameAddr<'a>, Option<&'a str>), Malformed> {
-        let tag = party
-            .parse_uri()
-            .and_then(|_| party.params.check("tag"))
-            .map_err(|fault| self.fault(name, fault))?;
+        if let Err(fault) = party.parse_uri() {
+            return Err(self.fault(name, fault));
+        }
+        let tag = match party.params.check("tag") {
+            Ok(tag) => tag,
+            Err(fault) => return Err(self.fault(name, fault)),
+        };
         if tag.is_some_and(|tag| tag.len() > SIP_IDENTIFIER_BYTES_MAX) {
             return Err(self.fault(name, Fault::new(0, "tag too long")));
         }
@@ -191,10 +213,18 @@ impl<'a> Message<'a> {
             if value == "*" && name == HeaderName::Contact {
                 continue;
             }
-            let address = NameAddr::parse(value).map_err(|fault| self.fault(name, fault))?;
-            let uri = address.parse_uri().map_err(|fault| self.fault(name, fault))?;
-            address.params.check("").map_err(|fault| self.fault(name, fault))?;
-            first.get_or_insert((address, uri));
+            let address = match NameAddr::parse(value) {
+                Ok(address) => address,
+                Err(fault) => return Err(self.fault(name, fault)),
+            };
+            match address.parse_uri() {
+                Ok(uri) if first.is_none() => first = Some((address, uri)),
+                Ok(_) => {}
+                Err(fault) => return Err(self.fault(name, fault)),
+            }
+            if let Err(fault) = address.params.check("") {
+                return Err(self.fault(name, fault));
+            }
         }
         Ok(first)
     }

@@ -29,6 +29,7 @@ impl<'a> Via<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
         let after_slash = match bytes.get(..8) {
+            Some(b"SIP/2.0/") => 8,
             Some(head) if head.eq_ignore_ascii_case(b"SIP/2.0/") => 8,
             _ => loose_protocol(bytes)?,
         };
