@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hostile;
-use super::options::{Answer, CallPlan};
+use super::options::{Answer, CallPlan, Options};
 use super::phone::media::Figures;
 use super::phone::{AckStyle, EndedBy, Phone, Summary, What};
 use super::scene::Host;
@@ -86,7 +86,7 @@ fn nothing_left(world: &World, found: &mut Vec<String>) {
     for (host, phone) in &world.phones {
         if !phone.is_idle() {
             let (crashed, cut) = (world.crashed_at.is_some(), world.options.cut.is_some());
-            let lost = crashed || cut || resets(world);
+            let lost = crashed || cut || resets(&world.options);
             // A phone whose BYE or 2xx met a dead edge waits for ever, as real ones do.
             if !lost {
                 found.push(format!("phone {} has not settled", host.name()));
@@ -109,14 +109,16 @@ fn transactions_finished(world: &World, found: &mut Vec<String>) {
         let What::TimedOut(method) = &told.event.what else { continue };
         // A phone that never acknowledges is not owed anything; nor is one that cannot be heard.
         let silent = method == "ACK" && told.host != Host::Elsewhere;
-        let deaf = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+        let deaf =
+            world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
         if !deaf && !silent {
             let (host, at) = (told.host.name(), super::log::seconds(told.event.at));
             found.push(format!("phone {host}: no final response to {method} (at {at})"));
         }
     }
     for (host, summary) in summaries(world) {
-        let deaf = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+        let deaf =
+            world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
         if summary.placed && summary.status == 0 && !deaf {
             let call = summary.call;
             found.push(format!("phone {}: INVITE of call {call} got no final", host.name()));
@@ -125,9 +127,9 @@ fn transactions_finished(world: &World, found: &mut Vec<String>) {
 }
 
 /// Streams that break lose requests, and phones do not repeat them.
-fn resets(world: &World) -> bool {
-    let conditions = world.options.conditions;
-    world.options.tcp && conditions.reset + conditions.refused > 0
+pub(super) fn resets(options: &Options) -> bool {
+    let conditions = options.conditions;
+    options.tcp && conditions.reset + conditions.refused > 0
 }
 
 fn media_was_own(host: Host, summary: &Summary, found: &mut Vec<String>) {
@@ -144,16 +146,20 @@ fn duration_was_kept(world: &World, host: Host, summary: &Summary, found: &mut V
     let Answer::ConnectPstn(Some(seconds), _) = ice.what else { return };
     let Some(answered) = summary.answered_at else { return };
     let ended = summary.ended.map_or(world.now, |(at, _)| at);
-    let lost = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+    let lost = world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
     // What the callback did not get to say does not bind.
     let asked = summary.placed && world.options.calls.iter().any(|p| p.number == summary.dialled);
     let lasted = ended.since(answered);
+    // Nobody can hang up on a caller who has not acknowledged (RFC 3261 §15).
+    let acknowledged = acknowledges(world, summary);
     if asked
+        && acknowledged
         && !lost
         && asks_backend(host)
         && lasted > Duration::from_secs(seconds.into()) + OVERRUN
     {
-        found.push(format!("a call of at most {seconds} s lasted {lasted:?}"));
+        let (name, number) = (host.name(), &summary.dialled);
+        found.push(format!("{name}'s call to {number} of at most {seconds} s lasted {lasted:?}"));
     }
 }
 
@@ -181,7 +187,8 @@ fn media_flowed(world: &World, found: &mut Vec<String>) {
                 found.push(format!("the callee of {} heard another call", caller.dialled));
             }
             // A caller who talks before it acknowledges, or to a target that failed, is not heard.
-            let plain = legs.len() == 1 && acknowledges(world, caller);
+            let forked = all.iter().any(|(_, s)| s.fork && s.dialled == caller.dialled);
+            let plain = legs.len() == 1 && !forked && acknowledges(world, caller);
             if calm && plain && callee.confirmed_at.is_some() && caller.confirmed_at.is_some() {
                 heard_enough(caller, callee, found);
             }
@@ -237,7 +244,7 @@ fn records_kept(world: &World, found: &mut Vec<String>) {
 /// Whether the edge must know that the call was answered: both sides are agreed on it.
 fn summary_binds(world: &World, summary: &Summary) -> bool {
     let told = summary.bye_answered || matches!(summary.ended, Some((_, EndedBy::Them)));
-    let deaf = world.options.cut.is_some() || world.crashed_at.is_some() || resets(world);
+    let deaf = world.options.cut.is_some() || world.crashed_at.is_some() || resets(&world.options);
     // A callee's 200 may never arrive, or arrive after the call was given up.
     told && (summary.placed || !deaf)
 }
