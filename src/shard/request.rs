@@ -44,9 +44,10 @@ impl Shard {
     ) {
         let tag = stateless_tag(self.hash_key, message);
         // Whoever made up another's address must not have it sent more than it sent itself. A 481
-        // has hardly more than the request, and its receiver may be a caller of a moment ago.
+        // or an answer to CANCEL has hardly more than its request, and may be a caller's due.
         let is_known = path.transport.is_reliable()
             || status == 481
+            || message.method() == Some(Method::Cancel)
             || !self.directory.access.matches(path.peer.ip()).is_empty()
             || message
                 .to()
