@@ -21,9 +21,11 @@ const OVERRUN: Duration = Duration::from_secs(6);
 
 /// Whether a phone's complaint is no fault of the edge in this run.
 pub(super) fn excused(world: &World, sentence: &str) -> bool {
-    // An edge that lost its memory, or cannot be heard, does not end what it does not know.
-    let forgetful = world.crashed_at.is_some() || world.options.cut.is_some();
-    forgetful && (sentence.contains("fork") || sentence.contains("two final responses"))
+    // An edge that lost its memory, or cannot be heard, ends nothing.
+    let deaf = world.crashed_at.is_some() || world.options.cut.is_some();
+    let deaf = deaf || resets(&world.options);
+    let unended = sentence.contains("fork") || sentence.contains("ACK no answer");
+    deaf && (unended || sentence.contains("two final responses"))
 }
 
 /// Checks once everything should have settled.
@@ -175,7 +177,10 @@ fn media_flowed(world: &World, found: &mut Vec<String>) {
     for (_, summary) in all.iter().filter(|(_, summary)| !summary.placed && !summary.fork) {
         callees.entry(&summary.dialled).or_default().push(summary);
     }
-    let calm = world.crashed_at.is_none() && world.options.cut.is_none() && !world.options.middle;
+    let calm = world.crashed_at.is_none()
+        && world.options.cut.is_none()
+        && !world.options.middle
+        && !resets(&world.options);
     for (_, caller) in all.iter().filter(|(_, summary)| summary.placed) {
         let Some(legs) = callees.get(caller.dialled.as_str()) else { continue };
         let peers: BTreeSet<u64> = legs.iter().map(|leg| leg.media_identity).collect();
@@ -201,11 +206,12 @@ fn acknowledges(world: &World, caller: &Summary) -> bool {
     plan.is_some_and(|plan| plan.script.ack == AckStyle::Prompt)
 }
 
-/// At least two thirds of what one side sent must be heard at the other.
+/// A third of what one side sent must be heard at the other: packets are lost, and one side learns
+/// late that the call is over.
 fn heard_enough(caller: &Summary, callee: &Summary, found: &mut Vec<String>) {
     for (from, to, way) in [(caller, callee, "callee"), (callee, caller, "caller")] {
         let (sent, heard) = (from.media.sent, to.media.received);
-        if sent > 100 && heard * 3 < sent * 2 {
+        if sent > 150 && heard * 3 < sent {
             let number = &caller.dialled;
             found.push(format!("the {way} of {number} heard {heard} of {sent} packets"));
         }
