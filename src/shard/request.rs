@@ -211,7 +211,7 @@ impl Shard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(dialog) = call.leg_mut(letter).dialog.as_mut() else { return };
         if let Err(unfit) = dialog.accept_request(message) {
-            return self.refuse(turn, path, message, unfit.status);
+            return self.refuse_inside(turn, path, message, unfit.status);
         }
         if path.transport == dialog.path().transport {
             dialog.set_path(path);
@@ -238,6 +238,23 @@ impl Shard {
         self.perform(turn, key, effects);
         if passes_on {
             self.relay_info(turn, key, letter, message);
+        }
+    }
+
+    /// A refusal inside a dialog, kept for repeats: they must not be answered otherwise once the
+    /// call is over.
+    fn refuse_inside(
+        &mut self,
+        turn: &mut Turn<'_>,
+        path: SipPath,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        match self.transactions.begin(turn.now, message, path, 0) {
+            Ok(server) => {
+                self.respond(turn, server, status, None, &mut |writer| writer.finish_empty());
+            }
+            Err(_) => self.refuse(turn, path, message, status),
         }
     }
 
