@@ -53,7 +53,10 @@ impl Shard {
                 .to()
                 .ok()
                 .and_then(|to| to.tag())
-                .is_some_and(|tag| self.find_dialog(message, tag).is_some());
+                .is_some_and(|tag| {
+                let found = self.find_dialog(message, tag);
+                found.is_some_and(|(key, letter)| self.is_from_peer(key, letter, path))
+            });
         let most = if is_known { usize::MAX } else { message.len() };
         if stateless_response(message, path, status, &tag, most, write, turn.out) {
             self.count(Counter::SipSent);
