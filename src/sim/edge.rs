@@ -101,6 +101,7 @@ pub struct Edge {
     outbox_looked: Option<Instant>,
     rng: Rng,
     small_rings: bool,
+    clogged: bool,
     breaks: Option<Break>,
     broken: bool,
     totals: BTreeMap<Counter, u64>,
@@ -138,6 +139,7 @@ impl Edge {
             outbox_looked: None,
             rng,
             small_rings: options.small_rings,
+            clogged: options.clogged,
             breaks,
             broken: false,
             totals: BTreeMap::new(),
@@ -363,7 +365,8 @@ impl Edge {
         let Some(shard) = self.shards.get_mut(index) else { return };
         // A full ring is rare in life; here it is seen often.
         let full = self.small_rings && self.rng.chance(1, 10);
-        let mut sent = Sent::default();
+        let clogged = self.clogged.then(|| self.rng.fork());
+        let mut sent = Sent::new(clogged);
         let mut link = Link::new(if full { 0 } else { usize::MAX });
         work(shard, &mut sent, &mut link);
         for step in sent.steps {
