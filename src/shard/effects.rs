@@ -263,6 +263,10 @@ impl Shard {
     /// Frees a call and all that is filed under it.
     pub(super) fn forget(&mut self, key: Key) {
         let Some(mut call) = self.calls.remove(key) else { return };
+        if self.draining && self.calls.is_empty() {
+            // Whatever freed the last call, the next turn says that the shard has drained.
+            self.retry_at = Some(Instant::ZERO);
+        }
         for timer in call.timers.iter_mut().filter_map(Option::take) {
             self.wheel.cancel(timer);
         }
