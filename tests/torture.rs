@@ -254,6 +254,11 @@ fn shared_files_hold_every_promise() {
     }
 }
 
+/// An index below `bound`.
+fn below(rng: &mut Rng, bound: usize) -> usize {
+    usize::try_from(rng.below(bound as u64)).expect("below a usize")
+}
+
 /// Changes `bytes` in one to eight places.
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     const PIECES: [&[u8]; 16] = [
@@ -274,7 +279,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
         b"99999999999999999999",
         b"\xff\xfe",
     ];
-    let index = |rng: &mut Rng, length: usize| rng.below(length as u64 + 1) as usize;
+    let index = |rng: &mut Rng, length: usize| below(rng, length + 1);
     for _ in 0..=rng.below(8) {
         let at = index(rng, bytes.len());
         match rng.below(6) {
@@ -290,7 +295,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
                 bytes.splice(at..at, other[start..end].iter().copied());
             }
             _ => {
-                let piece = PIECES[rng.below(PIECES.len() as u64) as usize];
+                let piece = PIECES[below(rng, PIECES.len())];
                 bytes.splice(at..at, piece.iter().copied());
             }
         }
@@ -308,8 +313,8 @@ fn mutations_hold_every_promise() {
         .collect();
     let mut rng = Rng::from_number(4475);
     for round in 0..100_000u32 {
-        let seed = &seeds[rng.below(seeds.len() as u64) as usize];
-        let other = &seeds[rng.below(seeds.len() as u64) as usize];
+        let seed = &seeds[below(&mut rng, seeds.len())];
+        let other = &seeds[below(&mut rng, seeds.len())];
         let mut bytes = seed.clone();
         mutate(&mut rng, &mut bytes, other);
         match round % 8 {

@@ -1,3 +1,5 @@
+//! The settings file, read as an operator writes it, well and badly.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -252,17 +254,14 @@ fn a_trunk_without_any_scheme_is_refused() {
 #[test]
 fn secrets_are_never_shown() {
     let mut shown = String::new();
+    let list = "[[credential_list]]\nname = \"l\"\n";
     // Wrong in many ways, each with a value that must not be seen.
     for source in [
         with("[[application]]\nkey = 7\nsecret = \"hunter2-hunter2\"\n"),
         with("[[application]]\nkey = \"a\"\nsecrett = \"hunter2-hunter2\"\n"),
         with("[[application]]\nkey = \"a\"\nsecret = \"\"\"\nhunter2\"\"\"\n"),
-        with(
-            "[[credential_list]]\nname = \"l\"\nusers = [{ username = \"a b\", password = \"hunter2\" }]\n",
-        ),
-        with(
-            "[[credential_list]]\nname = \"l\"\nusers = [{ usernam = \"a\", passwd = \"hunter2\" }]\n",
-        ),
+        with(&format!("{list}users = [{{ username = \"a b\", password = \"hunter2\" }}]\n")),
+        with(&format!("{list}users = [{{ usernam = \"a\", passwd = \"hunter2\" }}]\n")),
         with("[api]\ntoken = \"hunter2\"\n"),
         with("token = \"hunter2\"\n"),
         "applicaton.secret = \"hunter2\"\napplication.secret = \"hunter2\"\n".to_owned(),
@@ -292,9 +291,8 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn the_caret_stands_under_what_follows_a_masked_value() {
-    let source = with(
-        "[[credential_list]]\nname = \"l\"\nusers = [{ password = \"Aa1-a-very-long-one\", extra = 1 }]\n",
-    );
+    let list = "[[credential_list]]\nname = \"l\"\n";
+    let source = with(&format!("{list}users = [{{ password = \"Aa1-long\", extra = 1 }}]\n"));
     let text = errors(&source).to_string();
     let mut lines = text.lines().skip_while(|line| !line.contains("`extra`"));
     let shown = lines.find(|line| line.starts_with("7 |")).expect("the line");

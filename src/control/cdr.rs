@@ -258,7 +258,8 @@ impl CdrFilter {
     /// Whether a row is asked for, the limit aside.
     pub fn admits(&self, row: &CdrRow) -> bool {
         let number_of = |text: &str| -> String {
-            let text = text.strip_prefix("sip:").or(text.strip_prefix("sips:")).unwrap_or(text);
+            let text =
+                text.strip_prefix("sip:").or_else(|| text.strip_prefix("sips:")).unwrap_or(text);
             let user = text.split('@').next().unwrap_or_default();
             user.trim_start_matches('+').to_owned()
         };

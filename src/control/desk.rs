@@ -183,13 +183,10 @@ impl Desk {
             }
         };
         let waiting = Waiting { call: ask.call, sequence: ask.sequence, id: ask.id, event };
-        let urls = match self.urls(now, &ask.application) {
-            Some(urls) => urls,
-            None => {
-                self.stats.count(kind, Outcome::NoCallback);
-                self.answer(waiting, Err(Failure::NoCallback), Duration::ZERO, out);
-                return;
-            }
+        let Some(urls) = self.urls(now, &ask.application) else {
+            self.stats.count(kind, Outcome::NoCallback);
+            self.answer(waiting, Err(Failure::NoCallback), Duration::ZERO, out);
+            return;
         };
         let state = self.applications.entry(ask.application).or_default();
         if state.questions >= self.config.questions_max {

@@ -1,6 +1,7 @@
 //! L6: one thread that may allocate and wait. Shards ask, control answers; it keeps what must not
 //! be lost, and talks to the customers' backends.
 
+pub mod api;
 pub mod callback_url;
 pub mod cdr;
 pub mod compile;

@@ -14,7 +14,7 @@ use super::desk::{Desk, Errand, ErrandId, Post, PostOutcome};
 use super::dns::Dns;
 use super::metrics::ControlFigures;
 use super::store::thread::{Ack, Store};
-use super::store::{Counts, Entry, Ledger, OutboxRow, StoreError};
+use super::store::{Counts, Entry, Ledger, OutboxKey, OutboxRow, StoreError};
 use super::webhook::Webhook;
 use crate::base::id::{CallRef, ShardId};
 use crate::base::time::{Duration, Instant, WallTime};
@@ -113,8 +113,15 @@ enum Done {
 /// What follows when an entry is on disk.
 struct Ticket {
     submitted: Instant,
-    /// Who is told, and what is delivered then.
-    ended: Option<(CallRef, Option<OutboxRow>)>,
+    then: Then,
+}
+
+enum Then {
+    Nothing,
+    /// The shard is told, and the event is delivered.
+    Ended(CallRef, Option<OutboxRow>),
+    /// The event may be named by the store again.
+    Settled(OutboxKey),
 }
 
 /// The service.
@@ -137,6 +144,10 @@ pub struct Service {
     /// Words that a shard's ring had no room for.
     words: VecDeque<(ShardId, ToShard)>,
     due_asked: bool,
+    /// Whether the last batch had events: there may be more as soon as one of them is settled.
+    more_due: bool,
+    /// Events whose fate is on disk, but which the batch that was asked for may still name.
+    settled: Vec<OutboxKey>,
     drained: u16,
     draining: Vec<oneshot::Sender<()>>,
     store_times: Histogram,
@@ -185,6 +196,8 @@ impl Service {
             backlog: VecDeque::new(),
             words: VecDeque::new(),
             due_asked: false,
+            more_due: false,
+            settled: Vec::new(),
             drained: 0,
             draining: Vec::new(),
             store_times: Histogram::default(),
@@ -254,7 +267,7 @@ impl Service {
             ToControl::Ask(ask) => self.desk.ask(now, wall, ask, out),
             ToControl::Answered(records) => {
                 let entry = self.desk.answered(&records);
-                self.keep(now, entry, None);
+                self.keep(now, entry, Then::Nothing);
             }
             ToControl::Ended(records) => {
                 let entry = self.desk.ended(wall, &records);
@@ -262,7 +275,7 @@ impl Service {
                     Entry::Ended { outbox, .. } => outbox.clone(),
                     _ => None,
                 };
-                self.keep(now, entry, Some((records.call, row)));
+                self.keep(now, entry, Then::Ended(records.call, row));
             }
             // Freed here, where freeing may take its time.
             ToControl::Returned(snapshot) => drop(snapshot),
@@ -282,14 +295,14 @@ impl Service {
             Command::Publish(snapshot) => {
                 self.desk.publish(Arc::clone(&snapshot));
                 self.directory = Arc::clone(&snapshot);
-                self.to_all(shards, || ToShard::Publish(Arc::clone(&snapshot)));
+                self.tell_all(shards, || ToShard::Publish(Arc::clone(&snapshot)));
             }
             Command::Drain(done) => {
                 self.drained = shards.count();
                 self.draining.push(done);
-                self.to_all(shards, || ToShard::Drain);
+                self.tell_all(shards, || ToShard::Drain);
             }
-            Command::EndAll => self.to_all(shards, || ToShard::EndAll),
+            Command::EndAll => self.tell_all(shards, || ToShard::EndAll),
             Command::Figures(reply) => self.figures(reply),
             Command::Stop => self.stopping = true,
         }
@@ -302,11 +315,14 @@ impl Service {
             Errand::Answer { shard, answer } => {
                 self.words.push_back((shard, ToShard::Answer(*answer)));
             }
-            Errand::Delivered(key) => self.keep(now, Entry::Delivered(key), None),
+            Errand::Delivered(key) => self.keep(now, Entry::Delivered(key), Then::Settled(key)),
             Errand::Retry { key, attempts, at, why } => {
-                self.keep(now, Entry::Retry { key, attempts, next_at: at, why }, None);
+                let entry = Entry::Retry { key, attempts, next_at: at, why };
+                self.keep(now, entry, Then::Settled(key));
             }
-            Errand::Dead { key, why } => self.keep(now, Entry::Dead { key, why }, None),
+            Errand::Dead { key, why } => {
+                self.keep(now, Entry::Dead { key, why }, Then::Settled(key));
+            }
         }
     }
 
@@ -337,7 +353,12 @@ impl Service {
             Done::Due(rows) => {
                 self.due_asked = false;
                 // A store that cannot be read is seen in its own figures and asked again.
-                self.desk.due(now, wall, rows.unwrap_or_default(), out);
+                let rows = rows.unwrap_or_default();
+                self.more_due = !rows.is_empty();
+                self.desk.due(now, wall, rows, out);
+                for key in self.settled.drain(..) {
+                    self.desk.settled(key);
+                }
             }
         }
     }
@@ -346,7 +367,7 @@ impl Service {
         let (now, wall) = (self.clock)();
         if now.since(self.alive_at) >= ALIVE_EVERY || self.alive_at == Instant::ZERO {
             self.alive_at = now;
-            self.keep(now, Entry::Alive(wall), None);
+            self.keep(now, Entry::Alive(wall), Then::Nothing);
         }
         if std::mem::replace(&mut self.due_asked, true) {
             return;
@@ -358,9 +379,9 @@ impl Service {
         });
     }
 
-    fn keep(&mut self, now: Instant, entry: Entry, ended: Option<(CallRef, Option<OutboxRow>)>) {
+    fn keep(&mut self, now: Instant, entry: Entry, then: Then) {
         self.next_ticket += 1;
-        self.tickets.insert(self.next_ticket, Ticket { submitted: now, ended });
+        self.tickets.insert(self.next_ticket, Ticket { submitted: now, then });
         self.backlog.push_back((self.next_ticket, Box::new(entry)));
         self.submit();
     }
@@ -380,16 +401,27 @@ impl Service {
         for ack in batch {
             let Some(ticket) = self.tickets.remove(&ack.ticket) else { continue };
             self.store_times.took(now.since(ticket.submitted));
-            let Some((call, row)) = ticket.ended else { continue };
-            self.words.push_back((call.shard, ToShard::Recorded(call)));
-            if let Some(row) = row.filter(|_| ack.changed) {
-                self.desk.due(now, wall, vec![row], out);
+            match ticket.then {
+                Then::Nothing => {}
+                Then::Settled(key) if self.due_asked => self.settled.push(key),
+                Then::Settled(key) => {
+                    self.desk.settled(key);
+                    if std::mem::take(&mut self.more_due) {
+                        self.ask_what_is_due();
+                    }
+                }
+                Then::Ended(call, row) => {
+                    self.words.push_back((call.shard, ToShard::Recorded(call)));
+                    if let Some(row) = row.filter(|_| ack.changed) {
+                        self.desk.due(now, wall, vec![row], out);
+                    }
+                }
             }
         }
         self.submit();
     }
 
-    fn to_all(&mut self, shards: &mut impl Shards, word: impl Fn() -> ToShard) {
+    fn tell_all(&mut self, shards: &mut impl Shards, word: impl Fn() -> ToShard) {
         for shard in 0..shards.count() {
             self.words.push_back((ShardId(shard), word()));
         }

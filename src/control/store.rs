@@ -1,9 +1,9 @@
 //! What must survive: records of calls, events not yet delivered, calls that are answered.
 //!
-//! A [`Ledger`] takes batches of [`Entry`]s, each batch in one transaction. [`sqlite::SqliteLedger`]
-//! keeps them in a file; [`memory::MemoryLedger`] is the simulator's, with the same meaning and a
-//! crash that loses what was not committed. [`thread::Store`] puts a ledger on a thread of its own
-//! with group commit.
+//! A [`Ledger`] takes batches of [`Entry`]s, each batch in one transaction.
+//! [`sqlite::SqliteLedger`] keeps them in a file; [`memory::MemoryLedger`] is the simulator's, with
+//! the same meaning and a crash that loses what was not committed. [`thread::Store`] puts a ledger
+//! on a thread of its own with group commit.
 //!
 //! The rules that all keep: a call's CDRs and its end-of-call event are stored together or not at
 //! all; a call that was stored is never stored again, whoever says so; a call that was answered

@@ -56,12 +56,13 @@ struct Pools {
 struct Receives {
     ring: Ring,
     slice: MediaSlice,
-    /// How often each media port was opened or closed: what a former receive on the same port
+    /// How often each media port was closed: what a former receive on the same port
     /// still reports bears an older number.
     generations: Vec<u8>,
 }
 
-/// What one turn brings, empty between turns: datagrams to lend, and receives that must be asked for again.
+/// What one turn brings, empty between turns: datagrams to lend, and receives that must be asked
+/// for again.
 #[derive(Default)]
 struct Harvest {
     sip: List<(Lent, Local), BURST_MAX>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Duration;
 use crate::call::script::Host;
 use crate::config::Config;
+use crate::control::api::{self, ApiContext};
 use crate::control::compile::compile;
 use crate::control::desk::{Desk, DeskConfig};
 use crate::control::difference;
@@ -26,6 +28,7 @@ use crate::control::store::sqlite::SqliteLedger;
 use crate::control::webhook::{Webhook, WebhookConfig};
 use crate::directory::{Directory, Resolved, Snapshot};
 use crate::link::{ToControl, ToShard};
+use crate::sys::log::{self, Level};
 use crate::sys::{clock, wake::Sleeper};
 
 /// How often host names in the directory are looked up again.
@@ -38,7 +41,7 @@ pub(super) struct ControlThread {
     pub(super) to: Vec<rtrb::Producer<ToShard>>,
     pub(super) wakers: Wakers,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
-    pub(super) api: TcpListener,
+    pub(super) api: Option<TcpListener>,
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) directory: Snapshot,
     pub(super) rng: Rng,
@@ -117,6 +120,8 @@ impl ControlThread {
             Ok(ends) => ends,
             Err(error) => return self.log(&format!("control cannot wait for shards: {error}")),
         };
+        let ready = Arc::new(AtomicBool::new(true));
+        let api = self.serve_api(&handle, &ready);
         let mut service = tokio::spawn(service.run(ends));
         let mut resolve = tokio::time::interval(RESOLVE_EVERY);
         resolve.tick().await;
@@ -140,11 +145,50 @@ impl ControlThread {
                         self.publish(&handle, &dns, version).await;
                     }
                     Some(Order::Drain(deadline)) => {
+                        ready.store(false, Ordering::Release);
                         self.drain(&handle, deadline).await;
                         handle.stop().await;
                     }
                     None => handle.stop().await,
                 },
+            }
+        }
+        if let Some(api) = api {
+            api.abort();
+        }
+    }
+
+    fn serve_api(
+        &mut self,
+        handle: &Handle,
+        ready: &Arc<AtomicBool>,
+    ) -> Option<tokio::task::JoinHandle<()>> {
+        let listener = self.api.take()?;
+        let context = ApiContext {
+            node: self.config.edge.host.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            token: self.config.api.token.as_ref().map(|token| token.expose().to_owned()),
+            ready: Arc::clone(ready),
+            handle: handle.clone(),
+            shards: self.counters.clone(),
+            store: Some(self.config.edge.store.clone()),
+            calls: None,
+        };
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener));
+        let quiet = self.quiet;
+        match listener {
+            Ok(listener) => Some(tokio::spawn(async move {
+                if let Err(error) = api::serve(listener, context).await
+                    && !quiet
+                {
+                    log::line(Level::Error, &format!("the API ended: {error}"));
+                }
+            })),
+            Err(error) => {
+                self.log(&format!("the API cannot be served: {error}"));
+                None
             }
         }
     }
@@ -179,7 +223,7 @@ impl ControlThread {
 
     fn log(&self, line: &str) {
         if !self.quiet {
-            eprintln!("carrick: {line}");
+            log::line(Level::Info, line);
         }
     }
 }
@@ -197,10 +241,10 @@ fn names(config: &Config) -> Vec<HostKey> {
 async fn look_up(config: &Config, dns: &Dns) -> BTreeMap<HostKey, Vec<SocketAddr>> {
     let mut resolved = BTreeMap::new();
     for key in names(config) {
-        if !resolved.contains_key(&key) {
-            let host = Host { name: key.0.clone(), port: key.1, transport: key.2 };
-            let addresses = dns.sip(&host).await;
-            resolved.insert(key, addresses);
+        if let std::collections::btree_map::Entry::Vacant(place) = resolved.entry(key) {
+            let (name, port, transport) = place.key().clone();
+            let addresses = dns.sip(&Host { name, port, transport }).await;
+            place.insert(addresses);
         }
     }
     resolved

@@ -3,10 +3,10 @@
 //!
 //! Path: `main` -> here -> `runtime::worker`
 
+mod bind;
 mod control_thread;
 mod rings;
 mod start;
-mod streams;
 pub mod tap;
 mod worker;
 

@@ -3,14 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use tokio::io::unix::AsyncFd;
-
 use crate::base::id::ShardId;
 use crate::base::packet::SipPath;
 use crate::control::service::Shards;
 use crate::link::{ControlLink, ToControl, ToShard};
 use crate::net::{Mail, mail};
-use crate::sys::wake::{self, Sleeper, Waker};
+use crate::sys::wake::{AsyncSleeper, Sleeper, Waker};
 
 /// Wakers of all shards, known once their backends are built.
 pub(super) type Wakers = Arc<OnceLock<Vec<Waker>>>;
@@ -35,7 +33,7 @@ impl ControlLink for ControlEnd {
 
 /// Control's ends of the rings to all shards.
 pub(super) struct ShardEnds {
-    pub(super) sleeper: AsyncFd<Sleeper>,
+    pub(super) sleeper: AsyncSleeper,
     pub(super) from: Vec<rtrb::Consumer<ToControl>>,
     pub(super) to: Vec<rtrb::Producer<ToShard>>,
     pub(super) wakers: Wakers,
@@ -51,9 +49,7 @@ impl ShardEnds {
         to: Vec<rtrb::Producer<ToShard>>,
         wakers: Wakers,
     ) -> std::io::Result<Self> {
-        let sleeper = wake::on_runtime(sleeper)?;
-        sleeper.get_ref().rearm();
-        Ok(Self { sleeper, from, to, wakers, turn: 0 })
+        Ok(Self { sleeper: sleeper.into_async()?, from, to, wakers, turn: 0 })
     }
 
     fn next(&mut self) -> Option<ToControl> {
@@ -74,15 +70,9 @@ impl Shards for ShardEnds {
             if let Some(word) = self.next() {
                 return Poll::Ready(Some(word));
             }
-            match self.sleeper.poll_read_ready(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(mut guard)) => {
-                    guard.clear_ready();
-                    drop(guard);
-                    // A word that came before this is found by the look that follows.
-                    self.sleeper.get_ref().rearm();
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(None),
+            // A word that came before the waking is found by the look that follows it.
+            if std::task::ready!(self.sleeper.poll_woken(context)).is_err() {
+                return Poll::Ready(None);
             }
         }
     }

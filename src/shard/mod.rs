@@ -7,7 +7,9 @@
 //!
 //! Path: `runtime::turn` -> here -> `shard::ingress`, `media::relay`
 
+mod admission;
 mod answering;
+mod dialling;
 mod drain;
 mod effects;
 mod incoming;
@@ -22,7 +24,6 @@ pub mod setup;
 use std::sync::Arc;
 
 use crate::base::counter::{Counter, Counters};
-use crate::base::id::CallRef;
 use crate::base::packet::{Frame, Local, Outbox, SipPath, StreamNotice};
 use crate::base::pool::{Key, Pool};
 use crate::base::rng::Rng;
@@ -35,7 +36,7 @@ use crate::link::cdr::LegLetter;
 use crate::link::{ControlLink, ToControl, ToShard};
 use crate::media::leg::RelayConfig;
 use crate::media::relay::Relay;
-use crate::sip::auth::Authenticator;
+use crate::sip::auth::{Authenticator, Budget};
 use crate::sip::transaction::{Table, TableLimits};
 use setup::Setup;
 
@@ -44,6 +45,8 @@ use setup::Setup;
 const TRANSACTIONS_PER_CALL: usize = 6;
 /// How long after an agreement the media source of a peer behind NAT may be learnt.
 const LEARNING_WINDOW: Duration = Duration::from_secs(5);
+/// Sources whose wrong passwords are counted at once.
+const GUESSERS_MAX: usize = 4096;
 /// Digest nonces in use that are remembered at once, at most.
 const NONCES_MAX: usize = 65_536;
 /// How soon a full ring to control is tried again.
@@ -70,6 +73,8 @@ pub struct Shard {
     transactions: Table,
     relay: Relay,
     authenticator: Authenticator,
+    /// Wrong passwords by source.
+    guesses: Budget,
     hash_key: HashKey,
     wheel: Wheel<(Key, Deadline)>,
     /// Ended calls whose records did not fit the ring yet.
@@ -126,6 +131,7 @@ impl Shard {
             transactions: table,
             relay,
             authenticator,
+            guesses: Budget::new(GUESSERS_MAX, hash, now),
             hash_key: hash,
             unrecorded: 0,
             retry_at: None,
@@ -253,10 +259,6 @@ impl Shard {
 
     fn wall(&self, at: Instant) -> WallTime {
         WallTime(self.setup.wall_at_zero.0 + at.as_millis())
-    }
-
-    fn call_ref(&self, key: Key) -> CallRef {
-        CallRef { shard: self.setup.id, key }
     }
 
     fn count(&self, counter: Counter) {

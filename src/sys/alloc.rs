@@ -2,9 +2,10 @@
 //!
 //! Install it in a test or bench binary:
 //! ```
+//! use carrick::sys::alloc::{CountingAllocator, counted};
 //! #[global_allocator]
-//! static ALLOCATOR: carrick::sys::alloc::CountingAllocator = carrick::sys::alloc::CountingAllocator;
-//! let (sum, allocations) = carrick::sys::alloc::counted(|| 1 + 1);
+//! static ALLOCATOR: CountingAllocator = CountingAllocator;
+//! let (sum, allocations) = counted(|| 1 + 1);
 //! assert_eq!((sum, allocations), (2, 0));
 //! ```
 #![expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]

@@ -3,12 +3,14 @@
 //! The rule for both sides: a sender first puts its message into a ring, then calls
 //! [`Waker::wake`]; the receiver first leaves its sleep, then empties its rings. Then no message
 //! is left behind with everybody asleep.
+#![expect(unsafe_code, reason = "the runtime trusts that a descriptor stays open")]
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -77,22 +79,54 @@ impl Sleeper {
         let _ = (&self.0.event).read(&mut count);
     }
 
-    /// For a receiver on an async runtime (`AsyncFd` over [`AsRawFd`]), which never says when it
-    /// sleeps: empties the eventfd and asks to be woken for whatever comes from now on. Call it
-    /// before the first wait and after each, then look into the rings.
-    pub fn rearm(&self) {
+    /// For a receiver on an async runtime, which never says when it sleeps. Call it inside the
+    /// runtime.
+    pub fn into_async(self) -> io::Result<AsyncSleeper> {
+        self.rearm();
+        // A wake from before counts too: the first wait ends at once.
+        (&self.0.event).write_all(&1u64.to_ne_bytes())?;
+        // SAFETY: the sleeper owns its eventfd, always gives the same one, and does not close it
+        // before it is dropped, which `AsyncFd` does after it has deregistered it.
+        let fd = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        Ok(AsyncSleeper(fd?))
+    }
+
+    /// Empties the eventfd and asks to be woken for whatever comes from now on.
+    fn rearm(&self) {
         self.drain();
         self.0.state.swap(ASLEEP, Ordering::AcqRel);
     }
 }
 
-/// A receiver on the async runtime that is running. Call [`Sleeper::rearm`] before the first wait.
-#[expect(unsafe_code, reason = "tokio wants the descriptor's owner vouched for")]
-pub fn on_runtime(sleeper: Sleeper) -> io::Result<AsyncFd<Sleeper>> {
-    // SAFETY: the eventfd is a `File` that the sleeper's `Arc` owns; it is neither closed nor
-    // replaced while the sleeper lives, and `AsyncFd` owns the sleeper.
-    unsafe { AsyncFd::register_with_interest(sleeper, Interest::READABLE) }
-        .map_err(|refused| refused.into_parts().1)
+/// The receiver's end on an async runtime.
+#[derive(Debug)]
+pub struct AsyncSleeper(AsyncFd<Sleeper>);
+
+impl AsyncSleeper {
+    /// A waker for this receiver.
+    pub fn waker(&self) -> Waker {
+        self.0.get_ref().waker()
+    }
+
+    /// Waits until somebody uses the waker; the first wait ends at once. Look into the rings
+    /// after each. May be cancelled without losing a wake.
+    ///
+    /// # Errors
+    /// If the runtime is shutting down.
+    pub async fn woken(&self) -> io::Result<()> {
+        std::future::poll_fn(|context| self.poll_woken(context)).await
+    }
+
+    /// The same for a future written by hand.
+    ///
+    /// # Errors
+    /// If the runtime is shutting down.
+    pub fn poll_woken(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut guard = std::task::ready!(self.0.poll_read_ready(context))?;
+        guard.clear_ready();
+        self.0.get_ref().rearm();
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsFd for Sleeper {
@@ -154,17 +188,18 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().build().expect("runtime");
         let (waker, sleeper) = pair().expect("pair");
-        let thread = runtime.block_on(async move {
-            let fd = on_runtime(sleeper).expect("async");
-            fd.get_ref().rearm();
-            let thread = std::thread::spawn(move || waker.wake());
-            let mut guard = fd.readable().await.expect("readable");
-            guard.clear_ready();
-            fd.get_ref().rearm();
-            assert!(!is_readable(fd.get_ref()));
-            thread
+        waker.wake();
+        runtime.block_on(async move {
+            let sleeper = sleeper.into_async().expect("async");
+            sleeper.woken().await.expect("at once");
+            for _ in 0..100 {
+                assert!(!is_readable(sleeper.0.get_ref()));
+                let waker = waker.clone();
+                let thread = std::thread::spawn(move || waker.wake());
+                sleeper.woken().await.expect("woken");
+                thread.join().expect("thread");
+            }
         });
-        thread.join().expect("thread");
     }
 
     #[test]

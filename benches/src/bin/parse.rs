@@ -175,22 +175,18 @@ fn carrick_validate(bytes: &[u8]) -> usize {
 fn carrick_work(bytes: &[u8]) -> usize {
     use carrick::wire::sip::{Framing, Message};
     let message = Message::parse(bytes, Framing::Datagram).expect("parse");
-    message.validate().expect("validate");
-    let contact = message.contact().map(|contact| contact.parse_uri());
-    let contact = contact.expect("contact").expect("uri");
+    let checked = message.checked().expect("validate");
+    let (_, contact) = checked.contact.expect("contact");
     sum(
         [
-            message.uri().expect("uri").user.unwrap_or(""),
-            message.top_via().expect("via").branch().unwrap_or(""),
-            message.from().expect("from").tag().unwrap_or(""),
-            message.to().expect("to").tag().unwrap_or(""),
-            message.call_id().expect("call-id"),
+            checked.uri.and_then(|uri| uri.user).unwrap_or(""),
+            checked.via.branch().unwrap_or(""),
+            checked.from_tag.unwrap_or(""),
+            checked.to_tag.unwrap_or(""),
+            checked.call_id,
             contact.user.unwrap_or(""),
         ],
-        [
-            message.cseq().expect("cseq").number,
-            u32::from(message.max_forwards().expect("max-forwards")),
-        ],
+        [checked.cseq.number, u32::from(checked.max_forwards.expect("max-forwards"))],
     )
 }
 

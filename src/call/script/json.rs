@@ -15,7 +15,7 @@ pub(super) enum Json {
     Bool(bool),
     Number(serde_json::Number),
     String(String),
-    Array(Vec<Json>),
+    Array(Vec<Self>),
     Object(Object),
 }
 

@@ -49,9 +49,8 @@ pub(super) fn parse(endpoint: &str, asked: Option<Transport>) -> Result<SipEndpo
     if rest.contains('?') {
         return Err("a SIP endpoint carries no headers (?): use callHeaders");
     }
-    let (user, host_and_parameters) = match rest.rsplit_once('@') {
-        Some((user, rest)) => (user, rest),
-        None => return Err("a SIP endpoint is user@host, or sip:user@host"),
+    let Some((user, host_and_parameters)) = rest.rsplit_once('@') else {
+        return Err("a SIP endpoint is user@host, or sip:user@host");
     };
     if !is_user(user) {
         return Err("the user part of a SIP endpoint is malformed");

@@ -12,7 +12,8 @@ fn refused(json: &str, event: Event) -> (String, String) {
 
 fn sip(endpoint: &str, more: &str) -> Result<(ConnectSip, Option<Host>), ScriptError> {
     let parsed = ice(&format!(
-        r#"{{"action":{{"name":"connectSip","destination":{{"type":"sip","endpoint":"{endpoint}"}}{more}}}}}"#
+        r#"{{"action":{{"name":"connectSip",
+            "destination":{{"type":"sip","endpoint":"{endpoint}"}}{more}}}}}"#
     ))?;
     match parsed.script.action {
         Action::ConnectSip(connect) => Ok((connect, parsed.resolve)),
@@ -24,7 +25,8 @@ fn sip(endpoint: &str, more: &str) -> Result<(ConnectSip, Option<Host>), ScriptE
 fn connect_pstn_with_everything() {
     let parsed = ice(r#"{"instructions":[{"name":"SetCookie","key":"a","value":"b"}],
         "action":{"name":"ConnectPSTN","number":"46700000000","cli":"+12015555555","maxDuration":60,
-        "dialTimeout":20,"suppressCallbacks":true,"locale":"en-US","indications":"se","amd":null}}"#)
+        "dialTimeout":20,"suppressCallbacks":true,"locale":"en-US","indications":"se",
+        "amd":null}}"#)
     .expect("legal");
     assert_eq!(parsed.cookies, [("a".to_owned(), "b".to_owned())]);
     let Action::ConnectPstn(connect) = parsed.script.action else { panic!() };
@@ -181,7 +183,8 @@ fn refusals_point_at_the_culprit() {
         (r#"{"action":{"name":"connectPstn","cli":"bob"}}"#, Event::Ice, "/action/cli"),
         (r#"{"action":{"name":"connectSip"}}"#, Event::Ice, "/action"),
         (
-            r#"{"instructions":[{"name":"setCookie","key":"a","value":"b"},{"name":"dance"}],"action":{"name":"hangup"}}"#,
+            r#"{"instructions":[{"name":"setCookie","key":"a","value":"b"},{"name":"dance"}],
+                "action":{"name":"hangup"}}"#,
             Event::Ice,
             "/instructions/1/name",
         ),
@@ -224,7 +227,8 @@ fn size_depth_and_counts_are_bounded() {
     assert_eq!(refused(&many, Event::Ice).0, "/instructions");
     let big = "v".repeat(COOKIES_BYTES_MAX);
     let big = format!(
-        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],"action":{{"name":"hangup"}}}}"#
+        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],
+            "action":{{"name":"hangup"}}}}"#
     );
     assert_eq!(refused(&big, Event::Ice).0, "/instructions");
 }

@@ -3,12 +3,13 @@
 use super::stats::Outcome;
 use super::{Callback, Desk, Errand, Purpose};
 use crate::base::time::{Duration, Instant, WallTime};
-use crate::control::store::OutboxRow;
+use crate::control::store::{OutboxKey, OutboxRow};
 use crate::directory::Name;
 
 impl Desk {
     /// Takes events whose time has come. Those already under way are passed over, and so are those
-    /// beyond the application's share: the store will name them again.
+    /// beyond the application's share: the store will name them again. An event stays under way
+    /// until [`Desk::settled`] says that the store has noted what became of it.
     pub fn due(
         &mut self,
         now: Instant,
@@ -22,6 +23,7 @@ impl Desk {
             }
             let Ok(application) = Name::from(&row.application) else {
                 let why = "no application has such a key".to_owned();
+                self.delivering.insert(row.key);
                 out.push(Errand::Dead { key: row.key, why });
                 continue;
             };
@@ -44,6 +46,12 @@ impl Desk {
             let callback = Callback::new(now, application, kind, body, urls, budget);
             self.post(now, wall, Purpose::Delivery(row), callback, out);
         }
+    }
+
+    /// The store has noted what [`Errand::Delivered`], [`Errand::Retry`] or [`Errand::Dead`] said,
+    /// and no batch that was read before is still to come: the next one tells the truth.
+    pub fn settled(&mut self, key: OutboxKey) {
+        self.delivering.remove(&key);
     }
 
     pub(super) fn delivered(&mut self, row: OutboxRow, out: &mut Vec<Errand>) {
@@ -85,7 +93,6 @@ impl Desk {
     }
 
     fn delivery_over(&mut self, row: &OutboxRow) {
-        self.delivering.remove(&row.key);
         if let Ok(application) = Name::from(&row.application)
             && let Some(state) = self.applications.get_mut(&application)
         {

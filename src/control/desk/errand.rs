@@ -25,6 +25,7 @@ impl ErrandId {
 
 /// Something to be done.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "handed over at once, never kept")]
 pub enum Errand {
     /// Send a callback; [`super::Desk::posted`] takes the outcome.
     Post(Post),

@@ -365,7 +365,8 @@ fn cookies_come_back_in_later_events_of_the_call() {
     let out = world.ask_of(id, "single", ice());
     let big = "v".repeat(1000);
     let set = format!(
-        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],"action":{{"name":"hangup"}}}}"#
+        r#"{{"instructions":[{{"name":"setCookie","key":"a","value":"{big}"}}],
+            "action":{{"name":"hangup"}}}}"#
     );
     assert!(answer(&world.reply(post(&out).id, 200, &set)).outcome.is_ok());
     let out = world.ask_of(id, "single", ice());
@@ -414,6 +415,8 @@ fn deliveries_are_retried_ever_more_slowly_and_given_up() {
         let out = world.fail(post(&out).id);
         let [Errand::Retry { attempts, at, .. }] = &out[..] else { panic!("{out:?}") };
         current.attempts = *attempts;
+        assert!(world.due(vec![current.clone()]).is_empty(), "not before the store has noted it");
+        world.desk.settled(current.key);
         pauses.push(at.0 - WALL.0);
     }
     assert!((500..=1_000).contains(&pauses[0]), "{pauses:?}");

@@ -169,7 +169,13 @@ impl<F: Default> Connection<F> {
 
     /// Notes what has been taken from the front of `input`, and starts or stops the clock of a
     /// message that has begun and not ended.
-    pub(super) fn take(&mut self, consumed: usize, has_message: bool, now: Instant) {
+    pub(super) fn take(
+        &mut self,
+        consumed: usize,
+        has_message: bool,
+        is_inside: bool,
+        now: Instant,
+    ) {
         self.input.drain(..consumed);
         if has_message {
             self.is_proven = true;
@@ -180,6 +186,8 @@ impl<F: Default> Connection<F> {
         if self.input.is_empty() {
             // A connection at rest holds no memory.
             self.input = Vec::new();
+        }
+        if !is_inside {
             self.partial_since = None;
         } else if has_message || self.partial_since.is_none() {
             self.partial_since = Some(now);

@@ -87,11 +87,11 @@ impl<P: Protocol> Streams<P> {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let path = connection.path(FlowId(key.to_u64()));
         let (mut at, mut has_message, mut pongs) = (0, false, 0);
-        let is_fatal = loop {
+        let end = loop {
             let bytes = &connection.input[at..];
             match self.protocol.frame(&mut connection.framer, bytes) {
-                Framed::NeedMore => break false,
-                Framed::Fatal => break true,
+                Framed::NeedMore { is_inside_message } => break Ok(is_inside_message),
+                Framed::Fatal { status } => break Err(status),
                 Framed::KeepAlive { consumed, pong } => {
                     pongs += usize::from(pong);
                     at += consumed;
@@ -112,15 +112,20 @@ impl<P: Protocol> Streams<P> {
             }
         };
         let is_sent = pongs == 0 || connection.send(b"\r\n", None, &self.limits, now);
-        if is_fatal {
-            let mut answer = Vec::new();
-            self.protocol.refusal(&connection.input[at..], &mut answer);
-            connection.send(&answer, None, &self.limits, now);
-            self.counters.count(Counter::StreamMalformed);
-            self.close(key);
-            return false;
-        }
-        connection.take(at, has_message, now);
+        let is_inside_message = match end {
+            Ok(is_inside_message) => is_inside_message,
+            Err(status) => {
+                let mut answer = Vec::new();
+                if status != 0 {
+                    self.protocol.refusal(&path, status, &connection.input[at..], &mut answer);
+                }
+                connection.send(&answer, None, &self.limits, now);
+                self.counters.count(Counter::StreamMalformed);
+                self.close(key);
+                return false;
+            }
+        };
+        connection.take(at, has_message, is_inside_message, now);
         if !is_sent {
             self.counters.count(Counter::StreamSlowReaders);
             self.close(key);

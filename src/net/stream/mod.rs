@@ -33,11 +33,13 @@ mod connection;
 mod incoming;
 mod outgoing;
 mod setup;
+mod sip;
 #[cfg(test)]
 mod tests;
 
 use connection::{Connection, Overdue, source};
 pub use setup::{Framed, Limits, Listener, Protocol, ShardEnd, StreamSetup};
+pub use sip::Sip;
 
 /// The stream thread's world.
 #[derive(Debug)]

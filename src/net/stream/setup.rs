@@ -17,7 +17,11 @@ use crate::sys::wake::Waker;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Framed {
     /// No whole message yet.
-    NeedMore,
+    NeedMore {
+        /// Whether one has begun: its sender is then on the clock. Line breaks between messages
+        /// do not count.
+        is_inside_message: bool,
+    },
     /// Line breaks between messages.
     KeepAlive {
         /// Bytes to take from the front.
@@ -33,7 +37,10 @@ pub enum Framed {
         range: Range<usize>,
     },
     /// The stream cannot be read on.
-    Fatal,
+    Fatal {
+        /// SIP status of the last answer; zero: none is given.
+        status: u16,
+    },
 }
 
 /// What the stream thread must know of SIP. The runtime supplies it.
@@ -47,8 +54,8 @@ pub trait Protocol {
     /// The shard that a message belongs to.
     fn owner(&mut self, path: &SipPath, message: &[u8]) -> ShardId;
 
-    /// The last answer on a connection whose bytes are no SIP, if one can be given at all.
-    fn refusal(&mut self, bytes: &[u8], answer: &mut Vec<u8>);
+    /// Writes the last answer on a connection whose bytes cannot be read on, if one can be given.
+    fn refusal(&mut self, path: &SipPath, status: u16, bytes: &[u8], answer: &mut Vec<u8>);
 }
 
 /// How much the stream thread bears.

@@ -9,7 +9,8 @@ use super::*;
 use crate::base::packet::Transport;
 use crate::net::{mail, sockets};
 
-/// A toy protocol: `<shard> <length>\n`, then so many bytes. `?` asks for a pong.
+/// A toy protocol: `<shard> <length>\n`, then so many bytes. `?` asks for a pong, `_` waits
+/// outside of messages.
 #[derive(Debug)]
 struct Toy;
 
@@ -18,17 +19,18 @@ impl Protocol for Toy {
 
     fn frame(&mut self, (): &mut (), bytes: &[u8]) -> Framed {
         match bytes.first() {
-            None => return Framed::NeedMore,
+            None | Some(b'_') => return Framed::NeedMore { is_inside_message: false },
             Some(b'?') => return Framed::KeepAlive { consumed: 1, pong: true },
             Some(b'0'..=b'9') => {}
-            Some(_) => return Framed::Fatal,
+            Some(_) => return Framed::Fatal { status: 400 },
         }
-        let Some(end) = bytes.iter().position(|b| *b == b'\n') else { return Framed::NeedMore };
+        let more = Framed::NeedMore { is_inside_message: true };
+        let Some(end) = bytes.iter().position(|b| *b == b'\n') else { return more };
         let head = std::str::from_utf8(&bytes[..end]).expect("text");
         let length: usize = head.split(' ').nth(1).expect("length").parse().expect("number");
         let consumed = end + 1 + length;
         if bytes.len() < consumed {
-            return Framed::NeedMore;
+            return more;
         }
         Framed::Message { consumed, range: 0..consumed }
     }
@@ -37,7 +39,7 @@ impl Protocol for Toy {
         ShardId(u16::from(message[0] - b'0'))
     }
 
-    fn refusal(&mut self, _: &[u8], answer: &mut Vec<u8>) {
+    fn refusal(&mut self, _: &SipPath, _: u16, _: &[u8], answer: &mut Vec<u8>) {
         answer.extend_from_slice(b"400");
     }
 }
@@ -222,6 +224,10 @@ fn silent_and_slow_peers_are_cut_and_busy_ones_are_not() {
     assert!(is_cut(&mut silent) && is_cut(&mut slow) && is_cut(&mut late));
     busy.write_all(b"?").expect("write");
     assert_eq!(read(&mut busy, 2), b"\r\n");
+    // What waits between messages is not on the message's clock.
+    busy.write_all(b"_").expect("write");
+    clock::pause(SOON.message + Duration::from_millis(300));
+    assert_eq!(rig.counters.read(Counter::StreamTimedOut), 3);
     let (_, text) = rig.message(0);
     assert_eq!(text, "0 1\na");
 }

@@ -2,11 +2,13 @@
 //! answering where a carrier asks.
 //!
 //! Asking and checking: an [`Authenticator`] a shard. [`Authenticator::challenge`] writes the
-//! challenges of a 401, [`Authenticator::verify`] judges a request. Answering:
-//! [`answer_challenge`] and [`Retries`]. ACK and CANCEL are never challenged (RFC 3261 §22.1).
+//! challenges of a 401, [`Authenticator::verify`] judges a request, a [`Budget`] counts guesses.
+//! Answering: [`answer_challenge`] and [`Retries`]. ACK and CANCEL are never challenged (RFC 3261
+//! §22.1).
 //!
 //! Path: `sip::transaction` -> here -> `shard::admission`
 
+mod budget;
 mod client;
 mod nonce;
 mod parameters;
@@ -15,6 +17,7 @@ mod tests;
 
 use std::net::IpAddr;
 
+pub use budget::{BAN_FIRST, BAN_MAX, Budget, FAILURES_MAX, FORGIVEN_AFTER};
 pub use client::{ANSWER_BYTES_MAX, Account, Answer, Retries, answer_challenge};
 pub use nonce::NONCE_LIFE;
 
@@ -43,8 +46,12 @@ pub enum Verdict {
     /// The password is right, but the nonce is old, used, of another shard or source: challenge
     /// with `stale`.
     Stale,
-    /// The user or the password is wrong: challenge, and count it against the source.
-    Wrong,
+    /// The user or the password is wrong: challenge.
+    Wrong {
+        /// Whether the nonce is one that was given to this source, so that the source is real:
+        /// then count it ([`Budget::failed`]).
+        proven: bool,
+    },
     /// Not what RFC 7616 says credentials are: answer 400.
     Malformed {
         /// What is wrong, for people.
@@ -141,7 +148,8 @@ impl Authenticator {
         let expected = digest::response(credentials.algorithm, &ha1, &credentials.parts);
         let right = digest::matches(&expected, credentials.response);
         let (Some(username), Some(_), true) = (username, known, right) else {
-            return Verdict::Wrong;
+            let proven = self.nonces.is_good(now, source, credentials.parts.nonce);
+            return Verdict::Wrong { proven };
         };
         if self.nonces.take(now, source, credentials.parts.nonce, credentials.count) {
             Verdict::Ok { username }

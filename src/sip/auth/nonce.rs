@@ -84,16 +84,9 @@ impl Nonces {
         while let Some(key) = self.ends.expire(now) {
             self.forget(key);
         }
-        let Some(head) = self.open(nonce, source) else {
+        let Some((head, end)) = self.good(now, source, nonce) else {
             return false;
         };
-        let mut made = [0; 8];
-        made.copy_from_slice(&head[..8]);
-        let made = Instant::from_nanos(u64::from_be_bytes(made).saturating_mul(1_000_000));
-        let end = made + NONCE_LIFE;
-        if head[8..10] != self.shard.0.to_be_bytes() || end <= now {
-            return false;
-        }
         let hash = self.by_head.hash(&head);
         let is_match = |key| self.uses.get(key).is_some_and(|entry| entry.head == head);
         if let Some(key) = self.by_head.find(hash, is_match) {
@@ -111,6 +104,26 @@ impl Nonces {
         assert!(self.by_head.insert(hash, key));
         assert!(self.ends.set(end, key).is_some());
         true
+    }
+
+    /// Whether this nonce was given to this source and is not too old.
+    pub(super) fn is_good(&self, now: Instant, source: IpAddr, nonce: &str) -> bool {
+        self.good(now, source, nonce).is_some()
+    }
+
+    /// The head of such a nonce, and when it ends.
+    fn good(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        nonce: &str,
+    ) -> Option<([u8; HEAD_BYTES], Instant)> {
+        let head = self.open(nonce, source)?;
+        let mut made = [0; 8];
+        made.copy_from_slice(&head[..8]);
+        let made = Instant::from_nanos(u64::from_be_bytes(made).saturating_mul(1_000_000));
+        let end = made + NONCE_LIFE;
+        (head[8..10] == self.shard.0.to_be_bytes() && now < end).then_some((head, end))
     }
 
     /// How many nonces are remembered.

@@ -108,12 +108,16 @@ fn a_client_that_only_has_md5_is_let_in() {
 #[test]
 fn wrong_password_and_unknown_user_look_alike() {
     let mut world = World::new(3);
+    let proven = Verdict::Wrong { proven: true };
     let wrong = world.answer("Secret");
-    assert_eq!(world.verify(&wrong), Verdict::Wrong);
+    assert_eq!(world.verify(&wrong), proven);
     let right = world.answer("secret");
-    assert_eq!(world.verify(&right.replace("alice", "bob")), Verdict::Wrong);
+    assert_eq!(world.verify(&right.replace("alice", "bob")), proven);
     let long = "a".repeat(65);
-    assert_eq!(world.verify(&right.replace("alice", &long)), Verdict::Wrong);
+    assert_eq!(world.verify(&right.replace("alice", &long)), proven);
+    world.source = IpAddr::from([192, 0, 2, 8]);
+    let unproven = Verdict::Wrong { proven: false };
+    assert_eq!(world.verify(&wrong), unproven, "the nonce was given to somebody else");
     assert_eq!(world.authenticator.remembered(), 0, "failures are not remembered");
 }
 
@@ -225,7 +229,7 @@ fn the_method_and_uri_are_under_the_seal() {
     let other = request(&[&answer]).replace(&format!("INVITE {URI}"), "INVITE sip:b@edge.example");
     assert!(is_malformed(world.verify_text(&other)));
     let other = request(&[&answer]).replace("INVITE sip", "BYE sip");
-    assert_eq!(world.verify_text(&other), Verdict::Wrong);
+    assert_eq!(world.verify_text(&other), Verdict::Wrong { proven: true });
     assert!(is_ok(world.verify(&answer)));
 }
 
@@ -299,7 +303,10 @@ fn torture_inputs_never_authenticate() {
         let ha1 = world.ha1;
         let lookup = |user: &str| (user == "t1").then_some(ha1);
         let verdict = world.authenticator.verify(world.now, world.source, &request, lookup);
-        assert!(matches!(verdict, Verdict::Missing | Verdict::Malformed { .. } | Verdict::Wrong));
+        assert!(matches!(
+            verdict,
+            Verdict::Missing | Verdict::Malformed { .. } | Verdict::Wrong { .. }
+        ));
         println!("{name}: {verdict:?}");
     }
     assert!(seen >= 9, "{seen}");
@@ -325,7 +332,8 @@ fn the_strongest_challenge_that_we_have_is_answered() {
         401,
         &[
             "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\", algorithm=MD5, qop=\"auth\"",
-            "WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=SHA-512-256, qop=\"auth\"",
+            "WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=SHA-512-256, \
+             qop=\"auth\"",
             "WWW-Authenticate: Digest realm=\"r\", nonce=\"3\", algorithm=SHA-256, \
              qop=\"auth-int,auth\", opaque=\"o\", stale=TRUE",
         ],

@@ -93,6 +93,8 @@ pub struct Dialog {
     remote_target: UriText,
     /// Values of the Route headers, in order, joined by commas.
     route_set: Text<SIP_ROUTE_SET_BYTES_MAX>,
+    /// Max-Forwards of the INVITE that asks for the dialog; requests inside it get the same.
+    max_forwards: u8,
     local_cseq: u32,
     remote_cseq: Option<u32>,
     contact: Address,
@@ -123,16 +125,18 @@ impl Dialog {
         Ok(Self {
             role: Role::Callee,
             state: DialogState::Early,
-            call_id: text(call_id).ok_or(bad("Call-ID too long"))?,
-            local_tag: text(local_tag).ok_or(bad("tag too long"))?,
-            remote_tag: text(from.tag().unwrap_or("")).ok_or(bad("tag too long"))?,
-            local: address(&to).ok_or(bad("To too long"))?,
-            remote: address(&from).ok_or(bad("From too long"))?,
-            remote_target: target(invite).ok_or(bad("no usable Contact"))?,
-            route_set: route::in_order(invite).ok_or(bad("too many Record-Route values"))?,
+            call_id: text(call_id).ok_or_else(|| bad("Call-ID too long"))?,
+            local_tag: text(local_tag).ok_or_else(|| bad("tag too long"))?,
+            remote_tag: text(from.tag().unwrap_or("")).ok_or_else(|| bad("tag too long"))?,
+            local: address(&to).ok_or_else(|| bad("To too long"))?,
+            remote: address(&from).ok_or_else(|| bad("From too long"))?,
+            remote_target: target(invite).ok_or_else(|| bad("no usable Contact"))?,
+            route_set: route::in_order(invite)
+                .ok_or_else(|| bad("too many Record-Route values"))?,
+            max_forwards: 70,
             local_cseq: 0,
             remote_cseq: Some(cseq.number),
-            contact: text(contact).ok_or(bad("Contact too long"))?,
+            contact: text(contact).ok_or_else(|| bad("Contact too long"))?,
             path,
             translated: sent_by.is_some_and(|address| address != path.peer.ip().to_canonical()),
         })
@@ -155,6 +159,7 @@ impl Dialog {
             remote: text(call.remote).ok_or(long)?,
             remote_target: text(call.target).ok_or(long)?,
             route_set: text(call.route_set).ok_or(long)?,
+            max_forwards: 70,
             local_cseq: 0,
             remote_cseq: None,
             contact: text(call.contact).ok_or(long)?,
@@ -167,11 +172,11 @@ impl Dialog {
     /// what [`Dialog::outgoing`] made; it stays as it is, because another fork may answer too.
     ///
     /// # Errors
-    /// The response makes no dialog: it has no To-tag, no usable Contact, or passes a limit.
+    /// The response makes no dialog: it has no To-tag, or passes a limit.
     pub fn fork(&self, response: &Message<'_>, path: SipPath) -> Result<Self, Unfit> {
         let bad = |why| Unfit { status: 500, why };
         let status = response.status().filter(|status| (101..300).contains(status));
-        let status = status.ok_or(bad("makes no dialog"))?;
+        let status = status.ok_or_else(|| bad("makes no dialog"))?;
         let to = response.to().map_err(|_| bad("bad To"))?;
         let tag = match (to.tag(), status) {
             (Some(tag), _) => tag,
@@ -181,8 +186,8 @@ impl Dialog {
         };
         let event = if status < 200 { DialogEvent::Provisional } else { DialogEvent::Success };
         let mut dialog = self.clone();
-        dialog.state = self.state.next(event).ok_or(bad("the call is over"))?;
-        dialog.remote_tag = text(tag).ok_or(bad("tag too long"))?;
+        dialog.state = self.state.next(event).ok_or_else(|| bad("the call is over"))?;
+        dialog.remote_tag = text(tag).ok_or_else(|| bad("tag too long"))?;
         dialog.path = path;
         dialog.learn(response)?;
         Ok(dialog)
@@ -205,7 +210,7 @@ impl Dialog {
             Some(300..) => DialogEvent::Failure,
             _ => return Err(bad("says nothing of a dialog")),
         };
-        let next = self.state.next(event).ok_or(bad("comes too late"))?;
+        let next = self.state.next(event).ok_or_else(|| bad("comes too late"))?;
         if event != DialogEvent::Failure {
             self.learn(response)?;
         }
@@ -298,7 +303,7 @@ impl Dialog {
             }
             None => {}
         }
-        writer.header(HeaderName::MaxForwards, "70");
+        writer.header_fmt(HeaderName::MaxForwards, format_args!("{}", self.max_forwards));
         tagged(&mut writer, HeaderName::From, &self.local, &self.local_tag);
         tagged(&mut writer, HeaderName::To, &self.remote, &self.remote_tag);
         writer
@@ -317,6 +322,12 @@ impl Dialog {
         route::next_hop(&self.route_set, &self.remote_target, self.path, self.translated)
     }
 
+    /// Requests may take at most so many hops from now on. A back-to-back edge passes on what is
+    /// left of the other leg's, so that a loop through it ends (RFC 3261 §16.3, RFC 7332).
+    pub fn set_max_forwards(&mut self, hops: u8) {
+        self.max_forwards = hops;
+    }
+
     /// The peer was heard of at another place, or its connection is another: requests go there.
     pub fn set_path(&mut self, path: SipPath) {
         self.path = path;
@@ -330,17 +341,13 @@ impl Dialog {
             && request.from().is_ok_and(|from| tag(from, &self.remote_tag))
     }
 
-    /// Route set and target, from a response to the INVITE.
+    /// Route set and target, from a response to the INVITE. One without a usable Contact leaves
+    /// the target as it was: a 2xx has to be acknowledged, whatever is wrong with it.
     fn learn(&mut self, response: &Message<'_>) -> Result<(), Unfit> {
-        let bad = |why| Unfit { status: 500, why };
-        let confirmed = response.status().is_some_and(|status| status >= 200);
-        if response.has(HeaderName::Contact) {
-            self.remote_target = target(response).ok_or(bad("no usable Contact"))?;
-        } else if confirmed && self.state == DialogState::Calling {
-            return Err(bad("no Contact"));
-        }
+        let many = Unfit { status: 500, why: "too many Record-Route values" };
         // The Route of the first INVITE has served its purpose.
-        self.route_set = route::reversed(response).ok_or(bad("too many Record-Route values"))?;
+        self.route_set = route::reversed(response).ok_or(many)?;
+        self.refresh_target(response);
         self.translated = route::is_translated(&self.remote_target, self.path.peer.ip());
         Ok(())
     }

@@ -68,6 +68,7 @@ impl Table {
         let key = self.insert(transaction)?;
         if !self.keep_head(key, message) {
             self.remove(key);
+            self.counters.count(Counter::SipQueueFull);
             return Err(Refused::Full);
         }
         Ok(ServerKey(key))
@@ -115,7 +116,7 @@ impl Table {
     }
 
     /// The request came before and is answered again, if it was answered.
-    fn receive_again(&mut self, key: Key, out: &mut dyn Outbox) -> RequestMatch {
+    fn receive_again(&self, key: Key, out: &mut dyn Outbox) -> RequestMatch {
         self.counters.count(Counter::SipRetransmissionsReceived);
         let Some(transaction) = self.transactions.get(key) else {
             return RequestMatch::New;
@@ -168,7 +169,7 @@ impl Table {
     }
 
     fn receive_cancel(
-        &mut self,
+        &self,
         message: &Message<'_>,
         path: SipPath,
         out: &mut dyn Outbox,

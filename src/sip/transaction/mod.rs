@@ -18,10 +18,15 @@
 //!              -> Result<ClientKey, Refused>
 //!          acknowledge(now, ClientKey, SipPath, write, &mut dyn Outbox) -> bool
 //!          cancel(now, ClientKey, &mut dyn Outbox) -> CancelOutcome
+//!          copy_head(ServerKey, &mut [u8]) -> Option<(usize, SipPath)>
 //! time     expire(now, &mut dyn Outbox) -> Option<TransactionEvent>     (call until None)
 //!          next_deadline() -> Option<Instant>
 //! about    set_server_owner set_client_owner server_owner client_owner len is_empty
 //! ```
+//!
+//! Two states have no timer, because only the owner knows how long is too long: an INVITE of ours
+//! that rings (the owner calls `cancel`), and a request that was begun and not answered (the owner
+//! answers it, whatever happens).
 //!
 //! `write` is `&mut dyn FnMut(&mut [u8]) -> usize`: it fills the buffer and says how many bytes it
 //! wrote; zero means that it could not.
@@ -89,6 +94,7 @@ impl TableLimits {
     pub const fn new(transactions: usize) -> Self {
         Self {
             transactions,
+            // A server has the head of its request and its latest answer.
             copies_1k: transactions * 2,
             copies_2k: transactions / 2,
             copies_largest: transactions.div_ceil(16),
@@ -122,7 +128,8 @@ pub enum RequestMatch {
     /// then calls `Table::acknowledged`. An ACK is never answered.
     Ack {
         /// The INVITE that was answered 2xx with the ACK's To-tag, and that transaction's owner.
-        /// Told again for every repeated ACK.
+        /// Told again for every repeated ACK. `None`: of a dialog whose INVITE is long gone, to a
+        /// stateless answer, or a stray; nothing need be done.
         invite: Option<(ServerKey, u64)>,
     },
     /// The same request came before by another way (RFC 3261 §8.2.2.2): to be answered 482.

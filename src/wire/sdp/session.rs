@@ -106,7 +106,7 @@ impl<'a> Walk<'a> {
             b'v' => Err(at("v= twice")),
             b'o' if self.origin.is_some() => Err(at("o= twice")),
             b'o' => {
-                self.origin = Some(origin(value).ok_or(at("o= line has not six fields"))?);
+                self.origin = Some(origin(value).ok_or_else(|| at("o= line has not six fields"))?);
                 Ok(())
             }
             b's' if self.name.is_some() => Err(at("s= twice")),

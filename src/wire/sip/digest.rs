@@ -102,8 +102,8 @@ impl<'a> Credentials<'a> {
                     return Ok(());
                 }
                 "nc" => {
-                    let count =
-                        nonce_count(text).ok_or(Fault::new(at, "nc is not 8 hex digits"))?;
+                    let count = nonce_count(text)
+                        .ok_or_else(|| Fault::new(at, "nc is not 8 hex digits"))?;
                     found.nonce_count = Some((text, count));
                     return Ok(());
                 }
@@ -240,7 +240,8 @@ fn for_each<'a>(
         }
         let start = skip(bytes, equals + 1, LWS);
         let (text, end) = if bytes.get(start) == Some(&b'"') {
-            let end = quoted_end(bytes, start).ok_or(Fault::new(start, "unclosed quote"))?;
+            let end =
+                quoted_end(bytes, start).ok_or_else(|| Fault::new(start, "unclosed quote"))?;
             (part(start + 1, end - 1), end)
         } else {
             let end = skip(bytes, start, PARAM_VALUE);
@@ -268,7 +269,8 @@ fn nonce_count(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "Digest username=\"b\\\"ob\", realm=\"e.x\", nonce=\"n,=1\",\r\n uri=\"sip:e.x\", \
+    const GOOD: &str = "Digest username=\"b\\\"ob\", realm=\"e.x\", nonce=\"n,=1\",\r\n \
+        uri=\"sip:e.x\", \
         response=\"0123456789abcdef0123456789ABCDEF\", algorithm=MD5, opaque=\"\", qop=auth, \
         cnonce=\"c\", nc=0000001f, x=y";
 
@@ -318,7 +320,8 @@ mod tests {
     #[test]
     fn challenges_are_read() {
         let read = Challenge::parse(
-            "Digest realm=\"\", nonce=\"abc\", qop=\"auth,auth-int\", algorithm=SHA-256, stale=TRUE",
+            "Digest realm=\"\", nonce=\"abc\", qop=\"auth,auth-int\", algorithm=SHA-256, \
+            stale=TRUE",
         )
         .expect("challenge");
         assert!(read.stale && read.offers_auth());

@@ -127,22 +127,41 @@ header_names! {
 
 impl HeaderName {
     /// The header of this name, long or compact, in any case.
-    #[inline]
     pub fn parse(name: &[u8]) -> Self {
-        if let [letter] = name {
-            return COMPACT[usize::from(letter | 0x20)];
+        let mut padded = [0; NAME_ROOM];
+        match padded.get_mut(..name.len()) {
+            Some(room) => room.copy_from_slice(name),
+            None => return Self::Other,
         }
-        let (Some(first), Some(last)) = (name.first(), name.last()) else {
-            return Self::Other;
-        };
-        let mut slot = slot(name.len(), *first, *last);
+        Self::find(&padded, name.len())
+    }
+
+    /// The header whose name is `bytes[start..end]`. Where enough bytes follow, as in a message
+    /// they do, it is read as three words without a copy of changing length.
+    #[inline]
+    pub(crate) fn parse_at(bytes: &[u8], start: usize, end: usize) -> Self {
+        match bytes.get(start..).and_then(|rest| rest.first_chunk::<NAME_ROOM>()) {
+            Some(room) if end - start <= NAME_ROOM => Self::find(room, end - start),
+            _ => Self::parse(bytes.get(start..end).unwrap_or(&[])),
+        }
+    }
+
+    /// The header whose name is the first `length` bytes of `room`.
+    #[inline]
+    fn find(room: &[u8; NAME_ROOM], length: usize) -> Self {
+        if length == 1 {
+            return COMPACT[usize::from(room[0] | 0x20)];
+        }
+        let words = folded(room, length);
+        let mut slot = slot(words);
         loop {
-            let candidate = SLOTS[slot];
-            if candidate == Self::Other {
-                return Self::Other;
+            let (candidate, name) = &SLOTS[slot];
+            // Word by word: the words are in registers, and an array comparison would spill them.
+            if name[0] == words[0] && name[1] == words[1] && name[2] == words[2] {
+                return *candidate;
             }
-            if candidate.name().as_bytes().eq_ignore_ascii_case(name) {
-                return candidate;
+            if *candidate == Self::Other {
+                return Self::Other;
             }
             slot = (slot + 1) % SLOT_COUNT;
         }
@@ -167,26 +186,57 @@ impl fmt::Display for HeaderName {
     }
 }
 
+/// Bytes of the longest known name, rounded up to words.
+const NAME_ROOM: usize = 24;
 const SLOT_COUNT: usize = 512;
 
-/// Names by length, first and last letter, with linear probing; made at compile time.
-static SLOTS: [HeaderName; SLOT_COUNT] = build_slots();
+type Words = [u64; NAME_ROOM / 8];
+
+/// Names by hash, with linear probing; made at compile time. A free slot holds words that no name
+/// has, and [`HeaderName::Other`].
+static SLOTS: [(HeaderName, Words); SLOT_COUNT] = build_slots();
 static COMPACT: [HeaderName; 256] = build_compact();
 
-const fn slot(length: usize, first: u8, last: u8) -> usize {
-    (length * 37 + (first | 0x20) as usize * 11 + (last | 0x20) as usize * 101) % SLOT_COUNT
+/// The name as words: bytes behind it are zero, letters are small. Setting bit five makes a letter
+/// small and leaves `-` and digits as they are; what it does to other bytes gives no known name.
+#[inline]
+const fn folded(room: &[u8; NAME_ROOM], length: usize) -> Words {
+    let mut words = [0; NAME_ROOM / 8];
+    let mut at = 0;
+    while at < words.len() {
+        let (chunk, _) = room.split_at(at * 8).1.split_at(8);
+        let [a, b, c, d, e, f, g, h] = *chunk else { unreachable!() };
+        let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
+        let left = length.saturating_sub(at * 8);
+        let mask = if left >= 8 { u64::MAX } else { (1 << (left * 8)) - 1 };
+        words[at] = word & mask;
+        at += 1;
+    }
+    words
 }
 
-const fn build_slots() -> [HeaderName; SLOT_COUNT] {
-    let mut slots = [HeaderName::Other; SLOT_COUNT];
+const fn slot(words: Words) -> usize {
+    let mixed = words[0] ^ words[1].rotate_left(23) ^ words[2].rotate_left(41);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+}
+
+const fn build_slots() -> [(HeaderName, Words); SLOT_COUNT] {
+    let mut slots = [(HeaderName::Other, [u64::MAX; NAME_ROOM / 8]); SLOT_COUNT];
     let mut at = 0;
     while at < ALL.len() {
         let name = ALL[at].name().as_bytes();
-        let mut free = slot(name.len(), name[0], name[name.len() - 1]);
-        while !matches!(slots[free], HeaderName::Other) {
+        let mut room = [0; NAME_ROOM];
+        let mut byte = 0;
+        while byte < name.len() {
+            room[byte] = name[byte];
+            byte += 1;
+        }
+        let words = folded(&room, name.len());
+        let mut free = slot(words);
+        while !matches!(slots[free].0, HeaderName::Other) {
             free = (free + 1) % SLOT_COUNT;
         }
-        slots[free] = ALL[at];
+        slots[free] = (ALL[at], words);
         at += 1;
     }
     slots

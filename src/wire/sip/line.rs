@@ -49,7 +49,9 @@ pub(crate) fn step(bytes: &[u8], at: usize) -> Result<Step, (usize, Why)> {
         Some(_) => return Err((colon, Why::HeaderName)),
     }
     let (end, breaks) = line_end(bytes, at, colon + 1)?;
-    let mut value = (skip(bytes, colon + 1, LWS).min(end), end);
+    // The line ends in CRLF, and that is nearly always all there is to trim.
+    let end_of_value = end - 2;
+    let mut value = (skip(bytes, colon + 1, LWS).min(end_of_value), end_of_value);
     while value.1 > value.0 && is(bytes[value.1 - 1], LWS) {
         value.1 -= 1;
     }

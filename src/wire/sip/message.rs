@@ -32,7 +32,8 @@ const _: () = assert!(SIP_HEADERS_MAX < NONE as usize);
 /// first 64 KiB of.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    name: (u16, u16),
+    /// The name ends where token characters do.
+    name: u16,
     value: (u16, u16),
     id: HeaderName,
     /// Next line of the same header, or [`NONE`].
@@ -64,11 +65,14 @@ impl<'a> Message<'a> {
     /// fault's status is not 0 and a word of answer is due, use [`Message::salvage`].
     pub fn parse(bytes: &'a [u8], framing: Framing) -> Result<Self, Malformed> {
         let skipped = leading_breaks(bytes);
-        let mut message = Message::empty(&bytes[skipped..], skipped);
-        match message.read(framing) {
-            Ok(()) => Ok(message),
-            Err((at, why)) => Err(message.malformed(at, why)),
+        // Filled where it lies: an index is large, and moving it would cost as much as making it.
+        let mut result = Ok(Self::empty(&bytes[skipped..], skipped));
+        if let Ok(message) = &mut result
+            && let Err((at, why)) = message.read(framing)
+        {
+            result = Err(message.malformed(at, why));
         }
+        result
     }
 
     /// What can be read of a request that [`Message::parse`] refused, so that it can be answered:
@@ -140,10 +144,10 @@ impl<'a> Message<'a> {
     /// Files a line; `false` where the index is full.
     #[inline]
     fn add(&mut self, line: &Line, last: &mut [u8; HeaderName::COUNT + 1]) -> bool {
-        let id = HeaderName::parse(&self.bytes[line.name.0..line.name.1]);
-        let (Ok(place), Some(name), Some(value)) =
-            (u8::try_from(self.spans.len()), short(line.name), short(line.value))
-        else {
+        let id = HeaderName::parse_at(self.bytes, line.name.0, line.name.1);
+        let place = u8::try_from(self.spans.len()).unwrap_or(NONE);
+        // Offsets are below the limits of a message, which `limits` holds to sixteen bits.
+        let (Some((name, _)), Some(value)) = (short(line.name), short(line.value)) else {
             return false;
         };
         if self.spans.try_push(Span { name, value, id, next: NONE }).is_err() {
@@ -511,8 +515,9 @@ impl<'a> Iterator for Headers<'a, '_> {
         loop {
             let span = *self.message.spans.get(self.next)?;
             self.next += 1;
-            let name = usize::from(span.name.0)..usize::from(span.name.1);
-            let name = std::str::from_utf8(&self.message.bytes[name]).ok();
+            let name = usize::from(span.name);
+            let end = super::table::skip(self.message.bytes, name, super::table::TOKEN);
+            let name = std::str::from_utf8(&self.message.bytes[name..end]).ok();
             if let (Some(name), Some(value)) = (name, self.message.text_of(span)) {
                 return Some((name, value));
             }

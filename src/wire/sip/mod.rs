@@ -34,6 +34,7 @@ pub use name_addr::NameAddr;
 pub use params::{Params, ParamsIter, split_list};
 pub use start::Start;
 pub use uri::{NumberRefused, Scheme, Uri};
+pub use validate::Checked;
 pub use via::Via;
 pub use write::Writer;
 

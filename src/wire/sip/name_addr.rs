@@ -3,7 +3,7 @@
 
 use super::error::Fault;
 use super::params::{Params, quoted_end};
-use super::table::{LWS, TOKEN, is, skip, trim};
+use super::table::{DISPLAY, LWS, SPEC_END, find, skip, trim};
 use super::uri::Uri;
 
 /// An address with a display name and parameters.
@@ -33,12 +33,14 @@ impl<'a> NameAddr<'a> {
                 }
                 (text.get(1..end - 1).unwrap_or(""), open)
             }
-            Some(_) => match memchr::memchr(b'<', bytes) {
-                Some(open) if memchr::memchr(b';', &bytes[..open]).is_none() => {
-                    (plain_display(text, open)?, open)
+            Some(_) => {
+                let open = find(bytes, 0, SPEC_END);
+                let open = skip(bytes, open, DISPLAY);
+                match bytes.get(open) {
+                    Some(b'<') => (plain_display(text, open)?, open),
+                    _ => return Self::addr_spec(text),
                 }
-                _ => return Self::addr_spec(text),
-            },
+            }
         };
         let rest = &bytes[open + 1..];
         let Some(close) = memchr::memchr(b'>', rest).map(|close| open + 1 + close) else {
@@ -56,12 +58,9 @@ impl<'a> NameAddr<'a> {
     /// `?` or a comma may not stand in it (RFC 3261 §20.10).
     fn addr_spec(text: &'a str) -> Result<Self, Fault> {
         let bytes = text.as_bytes();
-        let mut end = 0;
-        while end < bytes.len() && bytes[end] != b';' && !is(bytes[end], LWS) {
-            if matches!(bytes[end], b'?' | b',' | b'<' | b'>' | b'"') {
-                return Err(Fault::new(end, "an address of this shape needs angle brackets"));
-            }
-            end += 1;
+        let end = find(bytes, 0, SPEC_END);
+        if matches!(bytes.get(end), Some(b'?' | b',' | b'<' | b'>' | b'"')) {
+            return Err(Fault::new(end, "an address of this shape needs angle brackets"));
         }
         let params = skip(bytes, end, LWS);
         if params < bytes.len() && bytes[params] != b';' {
@@ -86,10 +85,11 @@ impl<'a> NameAddr<'a> {
 /// quote, non-ASCII text).
 fn plain_display(text: &str, open: usize) -> Result<&str, Fault> {
     let bytes = text.as_bytes();
-    match bytes[..open].iter().position(|byte| !is(*byte, TOKEN | LWS) && *byte < 0x80) {
-        Some(at) => Err(Fault::new(at, "display name needs quotes")),
-        None => Ok(trim(text.get(..open).unwrap_or(""))),
+    let end = skip(bytes, 0, DISPLAY);
+    if end != open {
+        return Err(Fault::new(end, "display name needs quotes"));
     }
+    Ok(trim(text.get(..open).unwrap_or("")))
 }
 
 #[cfg(test)]

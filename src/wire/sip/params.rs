@@ -1,7 +1,7 @@
 //! `;name=value` lists, as behind a name-addr, a Via or inside a URI, and comma-separated lists.
 
 use super::error::Fault;
-use super::table::{LWS, PARAM_VALUE, TOKEN, skip, trim};
+use super::table::{LWS, PARAM_MARK, PARAM_VALUE, TOKEN, find, skip, trim};
 
 /// Parameters: nothing, or text that begins with `;`. Names are compared without case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,9 +35,11 @@ impl<'a> Params<'a> {
 
     /// Checks the grammar of `generic-param` (RFC 3261 §25.1): each has a name, and a value where
     /// it has an equals sign. `received` and `maddr` may hold an IPv6 address without brackets.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
+    /// Gives the value of the first parameter called `wanted` on the way, as [`Params::get`] does,
+    /// but nothing for an empty one.
+    pub(crate) fn check(&self, wanted: &str) -> Result<Option<&'a str>, Fault> {
         let bytes = self.0.as_bytes();
-        let mut at = 0;
+        let (mut at, mut found) = (0, None);
         while at < bytes.len() {
             if bytes[at] != b';' {
                 return Err(Fault::new(at, "expected ';'"));
@@ -47,6 +49,7 @@ impl<'a> Params<'a> {
             if at == name {
                 return Err(Fault::new(at, "empty parameter name"));
             }
+            let is_wanted = bytes[name..at].eq_ignore_ascii_case(wanted.as_bytes());
             at = skip(bytes, at, LWS);
             if bytes.get(at) != Some(&b'=') {
                 continue;
@@ -54,16 +57,19 @@ impl<'a> Params<'a> {
             let value = skip(bytes, at + 1, LWS);
             at = match bytes.get(value) {
                 Some(b'"') => {
-                    quoted_end(bytes, value).ok_or(Fault::new(value, "unclosed quote"))?
+                    quoted_end(bytes, value).ok_or_else(|| Fault::new(value, "unclosed quote"))?
                 }
                 _ => skip(bytes, value, PARAM_VALUE),
             };
             if at == value {
                 return Err(Fault::new(at, "empty parameter value"));
             }
+            if is_wanted && found.is_none() {
+                found = self.0.get(value..at);
+            }
             at = skip(bytes, at, LWS);
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -92,14 +98,14 @@ impl<'a> Iterator for ParamsIter<'a> {
             return None;
         }
         let mut equals = None;
-        let mut at = 1;
-        while at < bytes.len() && bytes[at] != b';' {
-            match bytes[at] {
-                b'=' if equals.is_none() => equals = Some(at),
+        let mut at = find(bytes, 1, PARAM_MARK);
+        while let Some(mark) = bytes.get(at) {
+            match mark {
+                b';' => break,
                 b'"' => at = quoted_end(bytes, at).unwrap_or(bytes.len()) - 1,
-                _ => {}
+                _ => equals = equals.or(Some(at)),
             }
-            at += 1;
+            at = find(bytes, at + 1, PARAM_MARK);
         }
         // Every cut is beside an ASCII byte, so each piece is text; `get` says so without a panic.
         let piece = |start: usize, end: usize| trim(self.rest.get(start..end).unwrap_or(""));
@@ -131,6 +137,9 @@ pub(crate) fn quoted_end(bytes: &[u8], at: usize) -> Option<usize> {
 /// not count. Gives the first item, trimmed, and what is behind its comma.
 pub fn split_list(text: &str) -> (&str, Option<&str>) {
     let bytes = text.as_bytes();
+    if memchr::memchr(b',', bytes).is_none() {
+        return (trim(text), None);
+    }
     let mut in_angles = false;
     let mut at = 0;
     while at < bytes.len() {
@@ -160,16 +169,16 @@ mod tests {
         assert_eq!(params.get("a"), Some("\"x;y\\\"=\""));
         assert_eq!(params.get("b"), None);
         assert_eq!(params.iter().count(), 3);
-        assert_eq!(params.check(), Ok(()));
+        assert_eq!(params.check("tag"), Ok(Some("17")));
     }
 
     #[test]
     fn empty_names_and_open_quotes_are_faults() {
         for bad in [";", ";;a", ";a=", ";a=\"x", ";a b", ";=1", ";a=b,c"] {
-            assert!(Params::new(bad).check().is_err(), "{bad}");
+            assert!(Params::new(bad).check("").is_err(), "{bad}");
             assert!(Params::new(bad).iter().count() < 4);
         }
-        assert_eq!(Params::new(";received=2001:db8::9:255;rport").check(), Ok(()));
+        assert_eq!(Params::new(";received=2001:db8::9:255;rport").check("rport"), Ok(None));
     }
 
     #[test]

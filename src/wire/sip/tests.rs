@@ -3,7 +3,8 @@
 use super::*;
 
 const INVITE: &[u8] = b"INVITE sip:+14155550100@edge.example:5060;transport=udp SIP/2.0\r\n\
-    Via: SIP/2.0/UDP 192.0.2.10:5061;rport;branch=z9hG4bKabc, SIP/2.0/TCP a.example;branch=z9hG4bKd\r\n\
+    Via: SIP/2.0/UDP 192.0.2.10:5061;rport;branch=z9hG4bKabc, \
+    SIP/2.0/TCP a.example;branch=z9hG4bKd\r\n\
     v: SIP/2.0/TCP b.example;branch=z9hG4bKe\r\n\
     f: \"Alice, A.\" <sip:+14155550111@pbx.example>;tag=from1\r\n\
     t: <sip:+14155550100@edge.example>\r\n\

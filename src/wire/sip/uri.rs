@@ -75,19 +75,26 @@ impl<'a> Uri<'a> {
         let bytes = text.as_bytes();
         let part = |start: usize, end: usize| text.get(start..end).unwrap_or("");
         let (mut user, mut password, mut host) = (None, None, start);
-        if let Some(found) = memchr::memchr(b'@', &bytes[start..]) {
-            let at_sign = start + found;
-            let mut end = escaped(bytes, start, USER)?;
-            user = Some(part(start, end));
-            if bytes[end] == b':' {
-                let colon = end;
-                end = escaped(bytes, colon + 1, USER)?;
-                password = Some(part(colon + 1, end));
+        // Up to the `@`, or (where there is none) up to the end of the host; no `@` can stand
+        // behind that, so one pass tells.
+        let end = escaped(bytes, start, USER)?;
+        match bytes.get(end) {
+            Some(b'@') => {
+                user = Some(part(start, end));
+                host = end + 1;
             }
-            if end != at_sign || user == Some("") {
-                return Err(Fault::new(end, "bad character in the user part"));
+            Some(b':') => {
+                let password_end = escaped(bytes, end + 1, USER)?;
+                if bytes.get(password_end) == Some(&b'@') {
+                    user = Some(part(start, end));
+                    password = Some(part(end + 1, password_end));
+                    host = password_end + 1;
+                }
             }
-            host = at_sign + 1;
+            _ => {}
+        }
+        if user == Some("") {
+            return Err(Fault::new(start, "empty user part"));
         }
         let (host_end, port, after_port) = host_port(bytes, host, 0)?;
         let mut end = after_port;
@@ -278,7 +285,7 @@ pub(crate) fn host_addr(host: &str) -> Option<IpAddr> {
 pub(crate) fn host_port(
     bytes: &[u8],
     at: usize,
-    space: u8,
+    space: u16,
 ) -> Result<(usize, Option<u16>, usize), Fault> {
     let host_end =
         if bytes.get(at) == Some(&b'[') { ipv6_end(bytes, at)? } else { skip(bytes, at, HOST) };
@@ -313,7 +320,7 @@ fn ipv6_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
 
 /// The end of a run of `class` characters and `%` escapes that begins at `at`.
 #[inline]
-fn escaped(bytes: &[u8], mut at: usize, class: u8) -> Result<usize, Fault> {
+fn escaped(bytes: &[u8], mut at: usize, class: u16) -> Result<usize, Fault> {
     while let Some(byte) = bytes.get(at) {
         if CLASS[usize::from(*byte)] & class != 0 {
             at += 1;
@@ -361,7 +368,8 @@ mod tests {
     #[test]
     fn odd_but_valid_uris_are_read() {
         for text in [
-            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
+            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it\
+             +has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
             "sip:sips%3Auser%40example.com@example.net",
             "sip:cal%6Cer@host5.example.net;%6C%72;n%61me=v%61lue%25%34%31",
             "sip:user;par=u%40example.net@example.com",

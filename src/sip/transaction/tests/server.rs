@@ -65,6 +65,30 @@ fn an_answer_that_is_not_written_changes_nothing() {
 }
 
 #[test]
+fn the_head_of_a_request_is_kept_until_its_final_response() {
+    let mut world = World::new(4);
+    let text = request("INVITE", "z9hG4bKa", "").replace(
+        "Route: <sip:proxy.example;lr>",
+        "Record-Route: <sip:p2;lr>, <sip:p1;lr>\r\nVia: SIP/2.0/UDP first.example;branch=1",
+    );
+    let server = world.begin(&text, Udp);
+    assert!(world.respond(server, &text, 180));
+    let mut buffer = [0; 1024];
+    let (length, from) = world.table.copy_head(server, &mut buffer).expect("kept");
+    assert_eq!(from, path(Udp));
+    let head = parse(&buffer[..length]);
+    let request = parse(text.as_bytes());
+    assert_eq!(head.start(), request.start());
+    for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::RecordRoute] {
+        assert!(head.values(name).eq(request.values(name)) && head.has(name), "{name}");
+    }
+    assert_eq!((head.call_id(), head.cseq()), (request.call_id(), request.cseq()));
+    assert_eq!(world.table.copy_head(server, &mut [0; 64]), None, "does not fit");
+    assert!(world.respond(server, &text, 200));
+    assert_eq!(world.table.copy_head(server, &mut buffer), None);
+}
+
+#[test]
 fn the_owner_can_change() {
     let mut world = World::new(4);
     let text = request("INVITE", "z9hG4bKa", "");

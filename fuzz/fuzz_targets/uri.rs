@@ -1,0 +1,4 @@
+//! The promises of `carrick::wire::exercise::uri`, over bytes that the fuzzer makes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carrick::wire::exercise::uri(bytes));
