@@ -44,16 +44,12 @@ impl Shard {
     ) {
         let tag = stateless_tag(self.hash_key, message);
         // Whoever made up another's address must not have it sent more than it sent itself. A 481
-        // or an answer to CANCEL has hardly more than its request, and may be a caller's due.
+        // or a 200 to CANCEL has hardly more than its request, and may be a caller's due.
         let is_known = path.transport.is_reliable()
             || status == 481
-            || message.method() == Some(Method::Cancel)
+            || (status == 200 && message.method() == Some(Method::Cancel))
             || !self.directory.access.matches(path.peer.ip()).is_empty()
-            || message
-                .to()
-                .ok()
-                .and_then(|to| to.tag())
-                .is_some_and(|tag| {
+            || message.to().ok().and_then(|to| to.tag()).is_some_and(|tag| {
                 let found = self.find_dialog(message, tag);
                 found.is_some_and(|(key, letter)| self.is_from_peer(key, letter, path))
             });
