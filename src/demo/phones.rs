@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -152,7 +152,7 @@ impl Switchboard {
         edge: SocketAddr,
         rng: &mut Rng,
     ) -> io::Result<()> {
-        let first = world::udp_range(IpAddr::V4(Ipv4Addr::LOCALHOST), 2 * PORTS_AHEAD, rng)?;
+        let first = world::udp_range(world::PORTS_OF_PHONES, 2 * PORTS_AHEAD, rng)?;
         let (name, credentials) = match role {
             Role::Caller(index) => ("caller", credentials(scenario::ALL[index].caller)),
             Role::Party(Party::Callee) => ("callee", None),

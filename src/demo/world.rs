@@ -2,7 +2,8 @@
 //! would write them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +29,10 @@ pub(super) const BUDGET_MS: u64 = 800;
 
 /// Media ports of the edge.
 const EDGE_PORTS: u16 = 256;
-/// Where ports are looked for: above what services use, below what the kernel hands out.
-const PORTS: std::ops::Range<u64> = 20_000..32_000;
+/// Where the edge's ports are looked for: above what services use, below what the kernel hands out.
+const PORTS_OF_EDGE: Range<u16> = 20_000..32_000;
+/// Where the phones' media ports are: elsewhere, because an edge refuses media towards itself.
+pub(super) const PORTS_OF_PHONES: Range<u16> = 12_000..20_000;
 const TRIES: u32 = 50;
 
 /// A folder that is removed with all that is in it.
@@ -75,8 +78,8 @@ impl Ports {
             UdpSocket::bind(at).and_then(|_| TcpListener::bind(at)).is_ok()
         };
         for _ in 0..TRIES {
-            let sip = udp_range(IpAddr::V4(Ipv4Addr::LOCALHOST), 2, rng)?;
-            let media = udp_range(IpAddr::V4(Ipv4Addr::LOCALHOST), EDGE_PORTS, rng)?;
+            let sip = udp_range(PORTS_OF_EDGE, 2, rng)?;
+            let media = udp_range(PORTS_OF_EDGE, EDGE_PORTS, rng)?;
             let api = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             if udp_and_tcp(sip) && !(media..media + EDGE_PORTS).contains(&sip) {
                 return Ok(Self { sip, api, media });
@@ -90,12 +93,14 @@ impl Ports {
     }
 }
 
-/// First of `count` UDP ports in a row that are free; even.
-pub(super) fn udp_range(address: IpAddr, count: u16, rng: &mut Rng) -> io::Result<u16> {
+/// First of `count` UDP ports in a row that are free on loopback; even.
+pub(super) fn udp_range(within: Range<u16>, count: u16, rng: &mut Rng) -> io::Result<u16> {
     for _ in 0..TRIES {
-        let first = PORTS.start + rng.below(PORTS.end - PORTS.start);
-        let first = u16::try_from(first).unwrap_or(u16::MAX / 2) & !1;
-        if (first..first + count).all(|port| UdpSocket::bind((address, port)).is_ok()) {
+        let room = u64::from(within.end - within.start - count);
+        let offset = u16::try_from(rng.below(room)).unwrap_or(0) & !1;
+        let first = within.start + offset;
+        let is_free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if (first..first + count).all(is_free) {
             return Ok(first);
         }
     }
