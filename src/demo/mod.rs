@@ -331,14 +331,14 @@ fn headline(edge: &Edge, backend: SocketAddr, began: Instant) {
         .map(|(transport, address)| format!("{}://{address}", transport.parameter()))
         .collect();
     let took = (clock::now() - began).as_millis();
+    let version = env!("CARGO_PKG_VERSION");
     say(&format!(
-        "carrick {}: SIP on {}, API on http://{}, callbacks to http://{backend}/calls; \
-         up in {took} ms\n",
-        env!("CARGO_PKG_VERSION"),
+        "carrick {version}, up in {took} ms\n  SIP        {}\n  API        http://{}\n  \
+         callbacks  http://{backend}/calls\n",
         listeners.join(" "),
         edge.api,
     ));
-    edge.notes.iter().for_each(|note| say(&format!("{note}\n")));
+    edge.notes.iter().for_each(|note| say(&format!("  {note}\n")));
 }
 
 /// Writes at once; whoever closed the pipe wants no more.
