@@ -269,6 +269,8 @@ impl Call {
     fn end_callee(&mut self, effects: &mut Effects) {
         match self.b.state {
             LegState::Idle | LegState::Over => self.b.state = LegState::Over,
+            // Nothing went out yet.
+            LegState::Inviting if self.b.invite_client.is_none() => self.b.state = LegState::Over,
             LegState::Inviting => {
                 self.b.state = LegState::Cancelling;
                 effects.push(Effect::Cancel(self.b.invite_client));

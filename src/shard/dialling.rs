@@ -40,6 +40,8 @@ impl Shard {
         let filed = self.dialogs.insert(hash, (key, LegLetter::B));
         assert!(filed, "the index holds two legs of every call");
         let Some(call) = self.calls.get_mut(key) else { return };
+        let mut dialog = dialog;
+        dialog.set_max_forwards(call.max_forwards);
         call.b.dialog = Some(dialog);
         self.send_invite(turn, key, None);
     }

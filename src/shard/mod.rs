@@ -49,6 +49,8 @@ const LEARNING_WINDOW: Duration = Duration::from_secs(5);
 const GUESSERS_MAX: usize = 4096;
 /// Digest nonces in use that are remembered at once, at most.
 const NONCES_MAX: usize = 65_536;
+/// How soon a full ring to control is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 /// Transactions for what is no call: OPTIONS and refusals that are kept.
 const TRANSACTIONS_BESIDE: usize = 256;
 
@@ -77,6 +79,8 @@ pub struct Shard {
     wheel: Wheel<(Key, Deadline)>,
     /// Ended calls whose records did not fit the ring yet.
     unrecorded: usize,
+    /// When words that the ring to control had no room for are tried again.
+    retry_at: Option<Instant>,
     draining: bool,
     drained_told: bool,
 }
@@ -130,6 +134,7 @@ impl Shard {
             guesses: Budget::new(GUESSERS_MAX, hash, now),
             hash_key: hash,
             unrecorded: 0,
+            retry_at: None,
             draining: false,
             drained_told: false,
             setup,
@@ -216,16 +221,24 @@ impl Shard {
             self.deadline(&mut turn, key, deadline);
         }
         self.relay.expire(now, turn.out);
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
         self.record_late(&mut turn);
         self.tell_drained(&mut turn);
     }
 
     /// When [`Shard::expire`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.transactions.next_deadline(), self.wheel.next_deadline(), self.relay.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.transactions.next_deadline(),
+            self.wheel.next_deadline(),
+            self.relay.next_deadline(),
+            self.retry_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What is in use.

@@ -43,9 +43,17 @@ impl Shard {
         write: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         let tag = stateless_tag(self.hash_key, message);
-        // Whoever made up another's address must not have it sent more than it sent itself.
+        // Whoever made up another's address must not have it sent more than it sent itself. A 481
+        // or an answer to CANCEL has hardly more than its request, and may be a caller's due.
         let is_known = path.transport.is_reliable()
-            || !self.directory.access.matches(path.peer.ip()).is_empty();
+            || status == 481
+            || message.method() == Some(Method::Cancel)
+            || !self.directory.access.matches(path.peer.ip()).is_empty()
+            || message
+                .to()
+                .ok()
+                .and_then(|to| to.tag())
+                .is_some_and(|tag| self.find_dialog(message, tag).is_some());
         let most = if is_known { usize::MAX } else { message.len() };
         if stateless_response(message, path, status, &tag, most, write, turn.out) {
             self.count(Counter::SipSent);
@@ -87,7 +95,10 @@ impl Shard {
         invite: Option<(ServerKey, u64)>,
     ) {
         let mark = invite.and_then(|(_, owner)| Mark::from_u64(owner));
-        let is_peer = mark.is_none_or(|mark| self.is_from_peer(mark.call, mark.leg, path));
+        // The call may be over already while its transaction still takes repeats.
+        let is_peer = mark.is_none_or(|mark| {
+            self.calls.get(mark.call).is_none() || self.is_from_peer(mark.call, mark.leg, path)
+        });
         let status = if invite.is_some() && is_peer { 200 } else { 481 };
         self.refuse(turn, path, message, status);
         let Some(mark) = mark.filter(|_| is_peer) else { return };
