@@ -156,7 +156,7 @@ impl Verdict {
             let packets = heard.media.received;
             if packets < PACKETS_MIN {
                 self.fail(format!("the {who} heard {packets} packets, fewer than {PACKETS_MIN}"));
-            } else if heard.media.peer != other.media_identity {
+            } else if heard.media.peers != [other.media_identity] {
                 self.fail(format!("the {who} heard somebody else"));
             }
             if let Some(fault) = heard.media.faults.first() {
