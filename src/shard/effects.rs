@@ -252,7 +252,7 @@ impl Shard {
         }
     }
 
-    fn journal(&mut self, turn: &mut Turn<'_>, key: Key) {
+    fn journal(&self, turn: &mut Turn<'_>, key: Key) {
         let wall_at_zero = self.setup.wall_at_zero;
         let Some(call) = self.calls.get(key) else { return };
         self.counters.count(Counter::CallsAnswered);

@@ -109,8 +109,8 @@ fn nothing_left(world: &World, found: &mut Vec<String>) {
 fn transactions_finished(world: &World, found: &mut Vec<String>) {
     for told in &world.told {
         let What::TimedOut(method) = &told.event.what else { continue };
-        // A phone that never acknowledges is not owed anything; nor is one that cannot be heard.
-        let silent = method == "ACK" && told.host != Host::Elsewhere;
+        // Where the caller's ACK is late or missing, so is the callee's.
+        let silent = method == "ACK" && world.options.moody_callers;
         let deaf =
             world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
         if !deaf && !silent {
@@ -240,7 +240,10 @@ fn records_kept(world: &World, found: &mut Vec<String>) {
             continue;
         }
         let leg = if summary.placed { LegLetter::A } else { LegLetter::B };
-        if !by_leg.contains_key(&(leg, summary.call_id.clone())) {
+        // A target that was given up and answered after all is no leg of the call any more.
+        let at_once = |ended: Instant| ended.since(answered) < COMMIT;
+        let late = !summary.placed && summary.ended.is_some_and(|(at, _)| at_once(at));
+        if !late && !by_leg.contains_key(&(leg, summary.call_id.clone())) {
             let name = host.name();
             found.push(format!("answered call {} of phone {name} has no record", summary.call_id));
         }
