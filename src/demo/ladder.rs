@@ -77,8 +77,8 @@ fn arrow(columns: usize, gap: usize, step: &Step, colour: bool) -> String {
     (0..columns).for_each(|index| line[index * gap] = '│');
     let (left, right) = (step.from.min(step.to), step.from.max(step.to));
     let stroke = if step.tone == Tone::Speech { '═' } else { '─' };
-    for place in left * gap + 1..right * gap {
-        line[place] = match (line[place], step.tone) {
+    for sign in &mut line[left * gap + 1..right * gap] {
+        *sign = match (*sign, step.tone) {
             ('│', Tone::Speech) => '╪',
             ('│', _) => '┼',
             _ => stroke,

@@ -205,7 +205,8 @@ pub(super) fn table(verdicts: &[Verdict], colour: bool) -> String {
     for verdict in verdicts {
         let (word, code) = if verdict.is_ok() { ("ok", "32") } else { ("FAILED", "31") };
         let word = super::ladder::paint(&format!("{word:<7}"), code, colour);
-        let delay = verdict.post_dial_delay_ms.map_or("–".to_owned(), |ms| format!("{ms:.1}"));
+        let delay = verdict.post_dial_delay_ms.map(|ms| format!("{ms:.1}"));
+        let delay = delay.as_deref().unwrap_or("–");
         let records = match verdict.records.first() {
             None => "none: refused before it was a call".to_owned(),
             Some(row) => format!("{} × {}", verdict.records.len(), row.cdr.reason.word()),
