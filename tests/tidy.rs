@@ -56,7 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", PRODUCTION_AND_RUNTIME),
-    ("demo", PRODUCTION_AND_RUNTIME),
+    ("demo", PRODUCTION_RUNTIME_AND_SIM),
     (
         "cli",
         &[
@@ -114,6 +114,25 @@ const PRODUCTION_AND_RUNTIME: &[&str] = &[
     "net",
     "control",
     "runtime",
+];
+// The demo has the simulator's phones for callers.
+const PRODUCTION_RUNTIME_AND_SIM: &[&str] = &[
+    "base",
+    "sys",
+    "config",
+    "directory",
+    "link",
+    "wire",
+    "crypto",
+    "sip",
+    "media",
+    "audio",
+    "call",
+    "shard",
+    "net",
+    "control",
+    "runtime",
+    "sim",
 ];
 
 /// Files that packets pass through; those that are not there yet are passed over.
