@@ -19,7 +19,7 @@ pub const SIP_IDENTIFIER_BYTES_MAX: usize = 256;
 /// Bytes of a URI (Request-URI, Contact, To, From) that Carrick keeps.
 pub const SIP_URI_BYTES_MAX: usize = 256;
 /// Bytes of all Record-Route values of one dialog.
-pub const SIP_ROUTE_SET_BYTES_MAX: usize = 1024;
+pub const SIP_ROUTE_SET_BYTES_MAX: usize = 512;
 /// Bytes of a session description.
 pub const SDP_BYTES_MAX: usize = 4 * 1024;
 /// Media lines of a session description.

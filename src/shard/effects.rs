@@ -252,7 +252,7 @@ impl Shard {
         }
     }
 
-    fn journal(&mut self, turn: &mut Turn<'_>, key: Key) {
+    fn journal(&self, turn: &mut Turn<'_>, key: Key) {
         let wall_at_zero = self.setup.wall_at_zero;
         let Some(call) = self.calls.get(key) else { return };
         self.counters.count(Counter::CallsAnswered);
@@ -263,6 +263,10 @@ impl Shard {
     /// Frees a call and all that is filed under it.
     pub(super) fn forget(&mut self, key: Key) {
         let Some(mut call) = self.calls.remove(key) else { return };
+        if self.draining && self.calls.is_empty() {
+            // Whatever freed the last call, the next turn says that the shard has drained.
+            self.retry_at = Some(Instant::ZERO);
+        }
         for timer in call.timers.iter_mut().filter_map(Option::take) {
             self.wheel.cancel(timer);
         }

@@ -43,9 +43,16 @@ impl Shard {
         write: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         let tag = stateless_tag(self.hash_key, message);
-        // Whoever made up another's address must not have it sent more than it sent itself.
+        // Whoever made up another's address must not have it sent more than it sent itself. A 481
+        // or a 200 to CANCEL has hardly more than its request, and may be a caller's due.
         let is_known = path.transport.is_reliable()
-            || !self.directory.access.matches(path.peer.ip()).is_empty();
+            || status == 481
+            || (status == 200 && message.method() == Some(Method::Cancel))
+            || !self.directory.access.matches(path.peer.ip()).is_empty()
+            || message.to().ok().and_then(|to| to.tag()).is_some_and(|tag| {
+                let found = self.find_dialog(message, tag);
+                found.is_some_and(|(key, letter)| self.is_from_peer(key, letter, path))
+            });
         let most = if is_known { usize::MAX } else { message.len() };
         if stateless_response(message, path, status, &tag, most, write, turn.out) {
             self.count(Counter::SipSent);
@@ -87,7 +94,10 @@ impl Shard {
         invite: Option<(ServerKey, u64)>,
     ) {
         let mark = invite.and_then(|(_, owner)| Mark::from_u64(owner));
-        let is_peer = mark.is_none_or(|mark| self.is_from_peer(mark.call, mark.leg, path));
+        // The call may be over already while its transaction still takes repeats.
+        let is_peer = mark.is_none_or(|mark| {
+            self.calls.get(mark.call).is_none() || self.is_from_peer(mark.call, mark.leg, path)
+        });
         let status = if invite.is_some() && is_peer { 200 } else { 481 };
         self.refuse(turn, path, message, status);
         let Some(mark) = mark.filter(|_| is_peer) else { return };
@@ -200,7 +210,7 @@ impl Shard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(dialog) = call.leg_mut(letter).dialog.as_mut() else { return };
         if let Err(unfit) = dialog.accept_request(message) {
-            return self.refuse(turn, path, message, unfit.status);
+            return self.refuse_inside(turn, path, message, unfit.status);
         }
         if path.transport == dialog.path().transport {
             dialog.set_path(path);
@@ -227,6 +237,23 @@ impl Shard {
         self.perform(turn, key, effects);
         if passes_on {
             self.relay_info(turn, key, letter, message);
+        }
+    }
+
+    /// A refusal inside a dialog, kept for repeats: they must not be answered otherwise once the
+    /// call is over.
+    fn refuse_inside(
+        &mut self,
+        turn: &mut Turn<'_>,
+        path: SipPath,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        match self.transactions.begin(turn.now, message, path, 0) {
+            Ok(server) => {
+                self.respond(turn, server, status, None, &mut |writer| writer.finish_empty());
+            }
+            Err(_) => self.refuse(turn, path, message, status),
         }
     }
 

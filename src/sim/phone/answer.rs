@@ -259,7 +259,7 @@ impl Phone {
         else {
             return;
         };
-        let script = AnswerScript { talk: None, during: Vec::new(), media: false, ..script };
+        let script = AnswerScript { during: Vec::new(), media: false, ..script };
         let user = user_of(invite.uri().unwrap_or_default()).to_owned();
         let loser = self.new_incoming(now, server, &invite, &user, script);
         let Some(call) = self.calls.get_mut(&loser) else { return };
@@ -274,7 +274,7 @@ impl Phone {
         let (transport, to) = (served.transport, served.source);
         out.push(Datagram { transport, from: self.config.sip, to, bytes: bytes.clone() });
         self.answered_with(now, loser, bytes);
-        self.plan(now + FORK_PATIENCE, Todo::ForkDeadline(loser));
+        self.plan(now + FORK_PATIENCE, Todo::ForkDeadline(loser, number));
     }
 
     pub(super) fn resend_answer(&mut self, now: Instant, number: u64, out: &mut Vec<Datagram>) {

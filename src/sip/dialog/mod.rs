@@ -21,7 +21,11 @@ use crate::base::packet::SipPath;
 use crate::wire::sip::{HeaderName, Message, Method, NameAddr, Writer};
 
 /// Bytes of a display name that a dialog keeps; a longer one is left out.
-pub const DISPLAY_BYTES_MAX: usize = 128;
+pub const DISPLAY_BYTES_MAX: usize = 64;
+/// Bytes of a tag of ours.
+pub const LOCAL_TAG_BYTES_MAX: usize = 32;
+/// Bytes of our Contact: a number, an address and a transport.
+pub const CONTACT_BYTES_MAX: usize = 160;
 /// Bytes of `"display" <URI>`.
 pub const ADDRESS_BYTES_MAX: usize = DISPLAY_BYTES_MAX + SIP_URI_BYTES_MAX + "\"\" <>".len();
 
@@ -85,7 +89,7 @@ pub struct Dialog {
     role: Role,
     state: DialogState,
     call_id: Identifier,
-    local_tag: Identifier,
+    local_tag: Text<LOCAL_TAG_BYTES_MAX>,
     /// Empty until the peer has chosen it, or where it is of RFC 2543 and chooses none.
     remote_tag: Identifier,
     local: Address,
@@ -97,7 +101,7 @@ pub struct Dialog {
     max_forwards: u8,
     local_cseq: u32,
     remote_cseq: Option<u32>,
-    contact: Address,
+    contact: Text<CONTACT_BYTES_MAX>,
     path: SipPath,
     /// The peer sits behind address translation: what it says of its address is of no use.
     translated: bool,

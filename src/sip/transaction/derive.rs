@@ -27,8 +27,8 @@ pub fn stateless_tag(key: HashKey, request: &Message<'_>) -> Text<STATELESS_TAG_
 /// Answers a request once and forgets it: status line, Vias with `received` and `rport`, From, To
 /// with `tag`, Call-ID, CSeq, what `more` adds, and no body. For 401, 405, 481, 503 and the like,
 /// before anything is known that would be worth a transaction. Goes back to where the request
-/// came from. A response of more than `most` bytes goes without what `more` adds, and one that is
-/// still larger does not go: a stranger on UDP may have made up its address. `false`: not sent.
+/// came from. A response of more than `most` bytes goes without what `more` adds and without a
+/// phrase, and one that is still larger does not go: a stranger on UDP may have made up its address. `false`: not sent.
 pub fn stateless_response(
     request: &Message<'_>,
     path: SipPath,
@@ -46,7 +46,7 @@ pub fn stateless_response(
         more(&mut writer);
         let mut length = writer.finish_empty().unwrap_or(0);
         if length > most {
-            let mut writer = Writer::response_to(buffer, request, path.peer, status, reason, tag);
+            let mut writer = Writer::response_to(buffer, request, path.peer, status, "", tag);
             length = writer.finish_empty().unwrap_or(0);
         }
         sent = (1..=most).contains(&length);
