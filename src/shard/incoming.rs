@@ -26,7 +26,7 @@ use crate::link::ask::{Ask, Dialled, Evidence, Ice, Question};
 use crate::link::cdr::{Direction, LegLetter};
 use crate::link::{PrivateHeaders, ToControl};
 use crate::sip::auth::Verdict;
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, HOPS_MAX};
 use crate::sip::transaction::{stateless_response, stateless_tag};
 use crate::wire::sip::{HeaderName, Message, Uri, Writer};
 
@@ -247,7 +247,7 @@ impl Shard {
             caller_id: admitted.caller,
             cli,
             headers: PrivateHeaders::default(),
-            max_forwards: message.max_forwards().unwrap_or(70).saturating_sub(1),
+            max_forwards: message.max_forwards().unwrap_or(HOPS_MAX).saturating_sub(1),
             plan: Plan::default(),
             attempt: 0,
             bridge: None,

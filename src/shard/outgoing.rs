@@ -89,7 +89,9 @@ impl Shard {
             owner,
             &mut |buffer| {
                 let Some(dialog) = &call.b.dialog else { return 0 };
-                let mut writer = dialog.request(buffer, Method::Invite, cseq, &sent_by, &branch);
+                let (method, hops) = (Method::Invite, call.max_forwards);
+                let mut writer =
+                    dialog.request_within(buffer, method, cseq, &sent_by, &branch, hops);
                 invite_headers(&mut writer, call, &self.setup.host);
                 if let Some(credentials) = credentials {
                     writer.header(credentials.header, &credentials.value);

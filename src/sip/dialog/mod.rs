@@ -20,6 +20,8 @@ use crate::base::limits::{SIP_IDENTIFIER_BYTES_MAX, SIP_ROUTE_SET_BYTES_MAX, SIP
 use crate::base::packet::SipPath;
 use crate::wire::sip::{HeaderName, Message, Method, NameAddr, Writer};
 
+/// Max-Forwards of a request that continues no other (RFC 3261 §8.1.1.6).
+pub const HOPS_MAX: u8 = 70;
 /// Bytes of a display name that a dialog keeps; a longer one is left out.
 pub const DISPLAY_BYTES_MAX: usize = 128;
 /// Bytes of `"display" <URI>`.
@@ -281,6 +283,20 @@ impl Dialog {
         sent_by: &str,
         branch: &str,
     ) -> Writer<'b> {
+        self.request_within(buffer, method, cseq, sent_by, branch, HOPS_MAX)
+    }
+
+    /// [`Dialog::request`] with so many hops left: for a request that continues one of another
+    /// dialog, so that a loop through several user agents ends (RFC 7332 §4).
+    pub fn request_within<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        method: Method<'_>,
+        cseq: u32,
+        sent_by: &str,
+        branch: &str,
+        hops: u8,
+    ) -> Writer<'b> {
         let strict = route::strict_first(&self.route_set);
         let uri = strict.map_or(self.remote_target.as_str(), |(uri, _)| uri);
         let mut writer = Writer::request(buffer, method, uri);
@@ -299,7 +315,7 @@ impl Dialog {
             }
             None => {}
         }
-        writer.header(HeaderName::MaxForwards, "70");
+        writer.header_fmt(HeaderName::MaxForwards, format_args!("{hops}"));
         tagged(&mut writer, HeaderName::From, &self.local, &self.local_tag);
         tagged(&mut writer, HeaderName::To, &self.remote, &self.remote_tag);
         writer
