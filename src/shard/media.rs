@@ -1,9 +1,11 @@
 //! What a call wants of the media relay: ports for its legs, their bridge, their end.
 
+use super::request::description_of;
 use super::{Shard, Turn};
 use crate::base::bounded::List;
 use crate::base::counter::Counter;
 use crate::base::limits::PAYLOAD_TYPES_MAX;
+use crate::base::packet::SipPath;
 use crate::base::pool::Key;
 use crate::base::time::Instant;
 use crate::call::machine::Call;
@@ -13,6 +15,7 @@ use crate::link::cdr::LegLetter;
 use crate::media::leg::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
 use crate::media::ports::MediaAddress;
 use crate::media::relay::Relay;
+use crate::wire::sip::Message;
 
 impl Shard {
     /// Makes sure that a leg has media ports. `false`: none are to be had.
@@ -42,6 +45,19 @@ impl Shard {
         }
         let own_ports = self.setup.all_ports.0..=self.setup.all_ports.1;
         AddressPolicy { signalling_peer: peer, own: &own, own_ports }.check(description).is_ok()
+    }
+
+    /// The session description that a request carries, if it carries one. An error is the status
+    /// that refuses it: it cannot be read, or names an address that media may not go to.
+    pub(super) fn reachable_description(
+        &self,
+        message: &Message<'_>,
+        path: SipPath,
+    ) -> Result<Option<Description>, u16> {
+        match description_of(message)? {
+            Some(description) if !self.is_reachable(&description, path.peer.ip()) => Err(488),
+            description => Ok(description),
+        }
     }
 
     /// Puts the agreement of the two peers into force.

@@ -26,7 +26,7 @@ impl Shard {
             RequestMatch::Absorbed => {}
             RequestMatch::Merged => self.refuse(turn, path, message, 482),
             RequestMatch::Cancel { invite } => self.cancel(turn, path, message, invite),
-            RequestMatch::Ack { invite } => self.acknowledge(turn, message, invite),
+            RequestMatch::Ack { invite } => self.acknowledge(turn, path, message, invite),
             RequestMatch::New => self.fresh(turn, path, message),
         }
     }
@@ -97,13 +97,15 @@ impl Shard {
     fn acknowledge(
         &mut self,
         turn: &mut Turn<'_>,
+        path: SipPath,
         message: &Message<'_>,
         invite: Option<(ServerKey, u64)>,
     ) {
         let Some((server, owner)) = invite else { return self.count(Counter::SipStray) };
         self.transactions.acknowledged(turn.now, server);
         let Some(mark) = Mark::from_u64(owner) else { return };
-        let description = description_of(message).ok().flatten();
+        // What cannot be used is as good as nothing.
+        let description = self.reachable_description(message, path).ok().flatten();
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
@@ -166,6 +168,10 @@ impl Shard {
         if method == Method::Options {
             return self.options(turn, path, message);
         }
+        let description = match method {
+            Method::Invite | Method::Update => self.reachable_description(message, path),
+            _ => Ok(None),
+        };
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(dialog) = call.leg_mut(letter).dialog.as_mut() else { return };
         if let Err(unfit) = dialog.accept_request(message) {
@@ -188,7 +194,7 @@ impl Shard {
         match method {
             Method::Bye => hang_up::bye(call, turn.now, letter, server, &mut effects),
             Method::Invite | Method::Update => {
-                offer_inside(call, letter, server, method, message, &mut effects);
+                offer_inside(call, letter, server, method, description, &mut effects);
             }
             _ => relay_inside(call, letter, server, &mut effects),
         }
@@ -251,10 +257,10 @@ fn offer_inside(
     letter: LegLetter,
     server: ServerKey,
     method: Method<'_>,
-    message: &Message<'_>,
+    description: Result<Option<Description>, u16>,
     effects: &mut Effects,
 ) {
-    match description_of(message) {
+    match description {
         Err(status) => effects.push(Effect::RespondPlain { server, status }),
         Ok(None) if method == Method::Update => {
             effects.push(Effect::RespondPlain { server, status: 200 });
