@@ -41,8 +41,11 @@ impl Mark {
         generation << 32 | slot << 8 | (self.purpose as u64) << 1 | leg
     }
 
-    /// Reads [`Mark::to_u64`] back.
+    /// Reads [`Mark::to_u64`] back. `None`: the transaction is nobody's.
     pub(crate) fn from_u64(number: u64) -> Option<Self> {
+        if number == 0 {
+            return None;
+        }
         let call = Key::from_u64(number >> 32 << 32 | number >> 8 & 0x00ff_ffff);
         let leg = if number & 1 == 0 { LegLetter::A } else { LegLetter::B };
         let purpose = *PURPOSES.get(usize::try_from(number >> 1 & 0x7f).ok()?)?;
@@ -56,6 +59,7 @@ mod tests {
 
     #[test]
     fn reads_back() {
+        assert_eq!(Mark::from_u64(0), None);
         for purpose in PURPOSES {
             for leg in [LegLetter::A, LegLetter::B] {
                 let call = Key::from_u64(0xdead_beef_0012_3456);
