@@ -83,11 +83,6 @@ impl Shard {
             release(&mut self.relay, turn, call, letter);
         }
     }
-
-    /// Counts a call that found no media port.
-    pub(super) fn count_no_ports(&self) {
-        self.count(Counter::MediaPortsExhausted);
-    }
 }
 
 fn release(relay: &mut Relay, turn: &mut Turn<'_>, call: &mut Call, letter: LegLetter) {
