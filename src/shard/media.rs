@@ -3,7 +3,6 @@
 use super::request::description_of;
 use super::{Shard, Turn};
 use crate::base::bounded::List;
-use crate::base::counter::Counter;
 use crate::base::limits::PAYLOAD_TYPES_MAX;
 use crate::base::packet::SipPath;
 use crate::base::pool::Key;
