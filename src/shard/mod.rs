@@ -41,7 +41,7 @@ use setup::Setup;
 
 /// Server and client transactions that one call may have at once, at most: an INVITE, a request
 /// inside the dialog and a BYE on each leg, and a target that was given up.
-const TRANSACTIONS_PER_CALL: usize = 6;
+pub const TRANSACTIONS_PER_CALL: usize = 6;
 /// How long after an agreement the media source of a peer behind NAT may be learnt.
 const LEARNING_WINDOW: Duration = Duration::from_secs(5);
 /// Digest nonces in use that are remembered at once, at most.
