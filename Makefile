@@ -2,10 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench sim fuzz soak interop build deps deps-test clean
+.PHONY: help run test lint bench sim fuzz interop build deps deps-test clean
 
 # Debian packages by name: to build, and for the tests' independent peers.
-BUILD_PACKAGES := gcc libc6-dev make
+BUILD_PACKAGES := gcc libc6-dev make ca-certificates
 TEST_PACKAGES := sip-tester baresip-core sox python3 iproute2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CARGO ?= cargo
@@ -19,11 +19,12 @@ run: deps ## Build, then the demo: real calls on loopback, no configuration, no 
 build: deps ## The release program: target/release/carrick
 	$(CARGO) build --release
 
-test: deps-test ## Everything that must pass: format, lints, unit, simulation, real peers
+test: deps-test ## Everything that must pass: format, lints, unit, scenarios, real peers, simulation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
-	$(CARGO) test --quiet
-	$(MAKE) --no-print-directory sim SEEDS=200
+	$(CARGO) build --release --quiet
+	CARRICK_BIN=$(CURDIR)/target/release/carrick $(CARGO) test --quiet
+	target/release/carrick sim --seed 1 --seeds 1000
 
 lint: deps ## Format and lints only
 	$(CARGO) fmt --check
@@ -35,7 +36,8 @@ sim: deps ## Simulated hours of calls under faults: SEED=first SEEDS=how many
 	$(CARGO) run --release --quiet -- sim --seed $(SEED) --seeds $(SEEDS)
 
 interop: deps-test ## Only the tests with real SIP programs
-	$(CARGO) test --test interop -- --nocapture
+	$(CARGO) build --release --quiet
+	CARRICK_BIN=$(CURDIR)/target/release/carrick $(CARGO) test --test interop -- --nocapture
 
 bench: deps ## Benches beside rivals; ratios, not promises
 	$(CARGO) run -p carrick-benches --release --bin parse

@@ -15,4 +15,5 @@ pub mod net; // L5 packet backends
 pub mod control; // L6 desk, webhooks, store, API
 pub mod runtime; // L7 threads and rings
 pub mod sim; // L7 the world without Linux
+pub mod demo; // L8 the demonstration
 pub mod cli; // L8 sub-commands

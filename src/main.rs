@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use carrick::cli::{cdr, check, explain, init, run, sim};
+use carrick::cli::{cdr, check, demo, explain, init, run, sim};
 use clap::Parser;
 
 /// A self-hosted SIP-trunking edge.
@@ -21,6 +21,7 @@ enum Command {
     Explain(explain::Arguments),
     Cdr(cdr::Arguments),
     Sim(sim::Arguments),
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Cdr(arguments) => cdr::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -54,6 +54,8 @@ counters! {
     AuthFailed => "auth_failed_total",
     /// Requests with a nonce that was old, used or another shard's: challenged again
     AuthStale => "auth_stale_total",
+    /// Requests left unanswered because their source gave too many wrong passwords
+    AuthBanned => "auth_banned_total",
     /// Requests from a source that no access list admits
     AuthDenied => "auth_denied_total",
     /// Calls begun

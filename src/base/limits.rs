@@ -47,7 +47,7 @@ pub const ASKS_MAX: usize = 1024;
 /// Answers under way from control to one shard.
 pub const ANSWERS_MAX: usize = 1024;
 /// Events under way from one shard to control.
-pub const EVENTS_MAX: usize = 4096;
+pub const EVENTS_MAX: usize = 1024;
 /// Trace lines under way from one shard to control; what does not fit is dropped and counted.
 pub const TRACE_MAX: usize = 4096;
 

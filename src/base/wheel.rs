@@ -172,6 +172,7 @@ impl<T: Copy> Wheel<T> {
         None
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "there are four levels")]
     const fn shift(level: usize) -> u32 {
         8 * level as u32
     }
@@ -279,7 +280,7 @@ mod tests {
                     model.push((now_ms + distance, number, id));
                 }
                 if rng.chance(1, 3) && !model.is_empty() {
-                    let at = rng.below(model.len() as u64) as usize;
+                    let at = usize::try_from(rng.below(model.len() as u64)).unwrap_or(0);
                     let (_, _, id) = model.swap_remove(at);
                     assert!(wheel.cancel(id));
                     assert!(!wheel.cancel(id));

@@ -11,105 +11,17 @@ use super::offer::{Bridge, Description, Numbers};
 use super::outcome::{Ending, Outcome};
 use super::policy::CallerId;
 use super::route::Plan;
+pub use super::state::{DEADLINES, Deadline, Patience, State};
 use crate::base::bounded::{Text, clipped};
-use crate::base::id::{CallId, CallRef};
+use crate::base::id::{CallId, CallRef, ShardId};
+use crate::base::limits::CALL_SECONDS_MAX;
+use crate::base::pool::Key;
 use crate::base::time::{Duration, Instant};
 use crate::base::wheel::TimerId;
 use crate::directory::{Name, usage::Usage};
 use crate::link::cdr::{Direction, LegLetter};
 use crate::link::{PrivateHeaders, ask::Dialled};
 use crate::sip::transaction::ServerKey;
-
-/// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// The callback is asked how to connect the call.
-    Asking,
-    /// The callee's leg is being set up.
-    Dialling,
-    /// The callee answered; the callback is asked whether to go on.
-    Confirming,
-    /// The caller was sent 200 and has not acknowledged it.
-    Answering,
-    /// Both legs are up.
-    Connected,
-    /// Over; last messages and records are under way.
-    Ending,
-}
-
-impl State {
-    /// All states, for tables.
-    pub const ALL: [Self; 6] = [
-        Self::Asking,
-        Self::Dialling,
-        Self::Confirming,
-        Self::Answering,
-        Self::Connected,
-        Self::Ending,
-    ];
-
-    /// Which changes of state there are; every other one is a fault of ours.
-    pub const fn may_become(self, next: Self) -> bool {
-        use State::{Answering, Asking, Confirming, Connected, Dialling, Ending};
-        match (self, next) {
-            (Asking, Dialling)
-            | (Dialling, Dialling | Confirming | Answering)
-            | (Confirming, Answering)
-            | (Answering, Connected) => true,
-            (Ending, _) => false,
-            (_, Ending) => true,
-            _ => false,
-        }
-    }
-}
-
-/// What a call may be waiting for with a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Deadline {
-    /// An answer from control.
-    Ask,
-    /// Any sign of life from the target that was called.
-    FirstResponse,
-    /// The callee's answer.
-    Ring,
-    /// The longest that the call may last.
-    Duration,
-    /// The store's word that the records are on disk.
-    Record,
-    /// The last transactions of an ended call.
-    Linger,
-}
-
-/// How many kinds of deadline there are.
-pub const DEADLINES: usize = 6;
-
-/// What a call's times are when nothing else is said.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For control's answer: the callback's budget and a margin.
-    pub ask: Duration,
-    /// For the first response of a target.
-    pub first_response: Duration,
-    /// For the callee's answer.
-    pub ring: Duration,
-    /// For the store, while a BYE waits for its 200.
-    pub record: Duration,
-    /// For the last transactions of an ended call.
-    pub linger: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            ask: Duration::from_millis(6_000),
-            first_response: Duration::from_secs(4),
-            ring: Duration::from_secs(120),
-            record: Duration::from_secs(2),
-            linger: Duration::from_secs(40),
-        }
-    }
-}
 
 /// Why a call was let go.
 #[derive(Clone, Debug)]
@@ -215,7 +127,67 @@ pub struct Call {
     pub patience: Patience,
 }
 
+/// What is known of a call when it comes in.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Application key.
+    pub application: Name,
+    /// Trunk or carrier that it came from.
+    pub trunk: Name,
+    /// What was dialled.
+    pub dialled: Dialled,
+    /// Who may be shown as caller.
+    pub caller_id: CallerId,
+    /// Caller's number as events name it.
+    pub cli: Text<64>,
+    /// Max-Forwards for the callee's leg.
+    pub max_forwards: u8,
+    /// Times to keep to.
+    pub patience: Patience,
+}
+
 impl Call {
+    /// A call that has just come in on leg `a`. Its key is set once it has its slot.
+    pub fn new(id: CallId, shard: ShardId, (a, b): (Leg, Leg), facts: Facts) -> Self {
+        Self {
+            id,
+            key: CallRef { shard, key: Key::from_u64(0) },
+            state: State::Asking,
+            a,
+            b,
+            direction: facts.direction,
+            application: facts.application,
+            trunk: facts.trunk,
+            callbacks: false,
+            dialled: facts.dialled,
+            caller_id: facts.caller_id,
+            cli: facts.cli,
+            headers: PrivateHeaders::default(),
+            plan: Plan::default(),
+            attempt: 0,
+            bridge: None,
+            numbers: Numbers::default(),
+            reoffer_numbers: Numbers::default(),
+            max_forwards: facts.max_forwards,
+            offerer: LegLetter::A,
+            reoffer: None,
+            relayed: None,
+            held_bye: None,
+            max_duration: CALL_SECONDS_MAX,
+            ring: None,
+            ask_sequence: 0,
+            callback_ms: 0,
+            release: None,
+            records_kept: false,
+            recorded: false,
+            usage: None,
+            timers: [None; DEADLINES],
+            patience: facts.patience,
+        }
+    }
+
     /// The leg of that letter.
     pub const fn leg(&self, letter: LegLetter) -> &Leg {
         match letter {
@@ -297,6 +269,8 @@ impl Call {
     fn end_callee(&mut self, effects: &mut Effects) {
         match self.b.state {
             LegState::Idle | LegState::Over => self.b.state = LegState::Over,
+            // Nothing went out yet.
+            LegState::Inviting if self.b.invite_client.is_none() => self.b.state = LegState::Over,
             LegState::Inviting => {
                 self.b.state = LegState::Cancelling;
                 effects.push(Effect::Cancel(self.b.invite_client));
@@ -312,30 +286,5 @@ impl Call {
             }
             LegState::Cancelling => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_declared_transitions() {
-        let mut table = String::new();
-        for from in State::ALL {
-            let next: Vec<_> = State::ALL
-                .into_iter()
-                .filter(|next| from.may_become(*next))
-                .map(|next| format!("{next:?}"))
-                .collect();
-            table += &format!("{from:?} -> {}\n", next.join(" "));
-        }
-        let declared = "Asking -> Dialling Ending\n\
-                        Dialling -> Dialling Confirming Answering Ending\n\
-                        Confirming -> Answering Ending\n\
-                        Answering -> Connected Ending\n\
-                        Connected -> Ending\n\
-                        Ending -> \n";
-        assert_eq!(table, declared);
     }
 }

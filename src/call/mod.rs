@@ -10,3 +10,4 @@ pub mod policy;
 pub mod records;
 pub mod route;
 pub mod script;
+pub mod state;

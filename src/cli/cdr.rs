@@ -61,24 +61,25 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn search(arguments: &Arguments) -> Result<Vec<CdrRow>, String> {
-    let filter =
-        CdrFilter {
-            since: time("--since", arguments.since.as_deref())?,
-            until: time("--until", arguments.until.as_deref())?,
-            trunk: arguments.trunk.clone(),
-            number: arguments.number.clone(),
-            call_id: match &arguments.call {
-                None => None,
-                Some(id) => Some(CallId::parse(id).ok_or(format!("--call: {id} is no call's id"))?),
-            },
-            result: match &arguments.result {
-                None => None,
-                Some(word) => Some(CallResult::parse(word).ok_or(format!(
-                    "--result: {word} is none of ANSWERED, BUSY, NOANSWER, FAILED"
-                ))?),
-            },
-            limit: Some(arguments.limit),
-        };
+    let filter = CdrFilter {
+        since: time("--since", arguments.since.as_deref())?,
+        until: time("--until", arguments.until.as_deref())?,
+        trunk: arguments.trunk.clone(),
+        number: arguments.number.clone(),
+        call_id: match &arguments.call {
+            None => None,
+            Some(id) => {
+                Some(CallId::parse(id).ok_or_else(|| format!("--call: {id} is no call's id"))?)
+            }
+        },
+        result: match &arguments.result {
+            None => None,
+            Some(word) => Some(CallResult::parse(word).ok_or_else(|| {
+                format!("--result: {word} is none of ANSWERED, BUSY, NOANSWER, FAILED")
+            })?),
+        },
+        limit: Some(arguments.limit),
+    };
     let mut store = SqliteLedger::open_to_read(&arguments.store)
         .map_err(|error| format!("{}: {error}", arguments.store.display()))?;
     store.query(&filter).map_err(|error| error.to_string())

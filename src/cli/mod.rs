@@ -2,6 +2,7 @@
 
 pub mod cdr;
 pub mod check;
+pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod run;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::check;
+use crate::config::{Log, LogFormat, LogLevel};
 use crate::runtime::{Edge, Options};
+use crate::sys::log::{self, Level};
 
 /// Runs the edge.
 #[derive(Debug, clap::Args)]
@@ -29,20 +31,21 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let (config, warnings) = check::load(&arguments.config)?;
+    apply(config.log);
     for warning in &warnings {
-        eprintln!("carrick: {warning}");
+        log::line(Level::Warn, &format!("{warning}"));
     }
     let deadline = config.drain.deadline;
     let edge =
         Edge::start(config, Options::default()).map_err(|error| format!("error: {error}"))?;
     for note in &edge.notes {
-        eprintln!("carrick: {note}");
+        log::line(Level::Info, &note.to_string());
     }
     for (transport, address) in &edge.listeners {
-        eprintln!("carrick: SIP on {}://{address}", transport.parameter());
+        log::line(Level::Info, &format!("SIP on {}://{address}", transport.parameter()));
     }
-    eprintln!("carrick: API on http://{}", edge.api);
-    eprintln!("carrick: ready");
+    log::line(Level::Info, &format!("API on http://{}", edge.api));
+    log::line(Level::Info, "ready");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,10 +68,13 @@ async fn until_stopped(
     loop {
         tokio::select! {
             _ = reload.recv() => match check::load(&arguments.config) {
-                Ok((config, _)) => edge.reload(config),
+                Ok((config, _)) => {
+                    apply(config.log);
+                    edge.reload(config);
+                }
                 Err(report) => {
                     eprintln!("{report}");
-                    eprintln!("carrick: the settings in force stay as they are");
+                    log::line(Level::Warn, "the settings in force stay as they are");
                 }
             },
             _ = terminate.recv() => break,
@@ -77,4 +83,15 @@ async fn until_stopped(
     }
     edge.drain(deadline);
     Ok(())
+}
+
+/// Puts the log's settings in force.
+fn apply(settings: Log) {
+    let level = match settings.level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug | LogLevel::Trace => Level::Debug,
+    };
+    log::set(level, settings.format == LogFormat::Json);
 }

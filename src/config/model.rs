@@ -196,7 +196,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Log {
     /// `level`.
     pub level: LogLevel,

@@ -58,7 +58,7 @@ impl AccessTrie {
             entry.network = masked(entry.network.to_canonical(), entry.prefix);
         }
         let run = |e: &AccessEntry| (e.network.is_ipv6(), std::cmp::Reverse(e.prefix));
-        entries.sort_by(|a, b| (run(a), a.network, a.list).cmp(&(run(b), b.network, b.list)));
+        entries.sort_by_key(|entry| (run(entry), entry.network, entry.list));
         entries.dedup();
         let starts = |i: &usize| *i == 0 || run(&entries[*i - 1]) != run(&entries[*i]);
         let runs = (0..entries.len()).filter(starts).collect();

@@ -19,7 +19,6 @@ use crate::directory::Snapshot;
 
 /// What a shard says to control.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the ring's slots are made once, at start")]
 pub enum ToControl {
     /// A question; an [`Answer`] or the call's own deadline ends the waiting.
     Ask(Ask),

@@ -18,6 +18,7 @@ pub struct Script {
 
 /// What happens next.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives in ring slots that are made once")]
 pub enum Action {
     /// End the call.
     HangUp(HangUpCause),

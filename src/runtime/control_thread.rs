@@ -28,6 +28,7 @@ use crate::control::store::sqlite::SqliteLedger;
 use crate::control::webhook::{Webhook, WebhookConfig};
 use crate::directory::{Directory, Resolved, Snapshot};
 use crate::link::{ToControl, ToShard};
+use crate::sys::log::{self, Level};
 use crate::sys::{clock, wake::Sleeper};
 
 /// How often host names in the directory are looked up again.
@@ -182,7 +183,7 @@ impl ControlThread {
                 if let Err(error) = api::serve(listener, context).await
                     && !quiet
                 {
-                    eprintln!("carrick: the API ended: {error}");
+                    log::line(Level::Error, &format!("the API ended: {error}"));
                 }
             })),
             Err(error) => {
@@ -222,7 +223,7 @@ impl ControlThread {
 
     fn log(&self, line: &str) {
         if !self.quiet {
-            eprintln!("carrick: {line}");
+            log::line(Level::Info, line);
         }
     }
 }
@@ -240,10 +241,10 @@ fn names(config: &Config) -> Vec<HostKey> {
 async fn look_up(config: &Config, dns: &Dns) -> BTreeMap<HostKey, Vec<SocketAddr>> {
     let mut resolved = BTreeMap::new();
     for key in names(config) {
-        if !resolved.contains_key(&key) {
-            let host = Host { name: key.0.clone(), port: key.1, transport: key.2 };
-            let addresses = dns.sip(&host).await;
-            resolved.insert(key, addresses);
+        if let std::collections::btree_map::Entry::Vacant(place) = resolved.entry(key) {
+            let (name, port, transport) = place.key().clone();
+            let addresses = dns.sip(&Host { name, port, transport }).await;
+            place.insert(addresses);
         }
     }
     resolved

@@ -3,6 +3,7 @@
 //!
 //! Path: `main` -> here -> `runtime::worker`
 
+mod bind;
 mod control_thread;
 mod rings;
 mod start;

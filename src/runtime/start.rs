@@ -1,23 +1,23 @@
 //! From a configuration to running threads: bind first, then build, then start, so that a refusal
 //! leaves nothing behind.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
+use super::bind::{Bound, bind};
 use super::control_thread::{ControlThread, resolve_and_compile};
 use super::rings::{ControlEnd, Post, Wakers};
 use super::tap::Tap;
 use super::worker::Worker;
 use super::{Edge, Order};
-use crate::base::bounded::{List, Text, clipped};
+use crate::base::bounded::{List, clipped};
 use crate::base::counter::Counters;
 use crate::base::id::ShardId;
 use crate::base::limits::{ANSWERS_MAX, EVENTS_MAX, SHARDS_MAX, TRACE_MAX};
-use crate::base::packet::Transport;
 use crate::base::rng::Rng;
 use crate::base::time::WallTime;
 use crate::call::machine::Patience;
@@ -25,10 +25,11 @@ use crate::config::{self, Config};
 use crate::directory::Snapshot;
 use crate::link::Trace;
 use crate::net::stream::{self, ShardEnd, StreamSetup, Streams};
-use crate::net::{self, MediaSlice, mail, sockets};
+use crate::net::{self, MediaSlice, mail};
 use crate::shard::Shard;
 use crate::shard::setup::{Listener, MediaAddress, Setup};
 use crate::sip::timers::Timers;
+use crate::sys::log::{self, Level};
 use crate::sys::{affinity, clock, entropy, limits, wake};
 
 /// Bytes of a ring of letters between two shards.
@@ -64,7 +65,7 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Turns any error into a sentence that begins with what was being done.
-fn while_<E: std::fmt::Display>(doing: &str) -> impl Fn(E) -> StartError + '_ {
+pub(super) fn while_<E: std::fmt::Display>(doing: &str) -> impl Fn(E) -> StartError + '_ {
     move |error| StartError(format!("{doing}: {error}"))
 }
 
@@ -83,7 +84,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let directory = resolve_and_compile(&config, None, 1, &mut rng);
     let counters: Vec<_> = (0..=shards).map(|_| Counters::shared()).collect();
     let stop = Arc::new(AtomicBool::new(false));
-    let mut builder = Builder {
+    let builder = Builder {
         config: &config,
         bound: &bound,
         shards,
@@ -150,47 +151,6 @@ fn patience(config: &Config) -> Patience {
     Patience { ask: config.callbacks.budget + ASK_MARGIN, ..Patience::default() }
 }
 
-/// A listener with its sockets: one a shard for UDP, one in all for streams.
-struct BoundListener {
-    transport: Transport,
-    address: SocketAddr,
-    advertised: Text<96>,
-    udp: std::cell::RefCell<Vec<UdpSocket>>,
-    tcp: std::cell::RefCell<Option<TcpListener>>,
-}
-
-struct Bound {
-    listeners: Vec<BoundListener>,
-}
-
-fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
-    let refuse = |error: sockets::BindError| StartError(error.to_string());
-    let mut listeners = Vec::new();
-    for listener in &config.sip.listeners {
-        let mut address = listener.bind;
-        let mut udp = Vec::new();
-        let mut tcp = None;
-        if listener.transport == Transport::Udp {
-            for _ in 0..shards {
-                let socket = sockets::sip_udp(address).map_err(refuse)?;
-                // Port zero is chosen by the kernel once; all shards share it.
-                address = socket.local_addr().map_err(while_("reading a bound address"))?;
-                udp.push(socket);
-            }
-            udp.reverse();
-        } else {
-            let socket = sockets::sip_tcp(address).map_err(refuse)?;
-            address = socket.local_addr().map_err(while_("reading a bound address"))?;
-            tcp = Some(socket);
-        }
-        let advertised = clipped(&format!("{}:{}", listener.advertised_host, address.port()));
-        let transport = listener.transport;
-        let (udp, tcp) = (udp.into(), tcp.into());
-        listeners.push(BoundListener { transport, address, advertised, udp, tcp });
-    }
-    Ok(Bound { listeners })
-}
-
 struct Builder<'b> {
     config: &'b Config,
     bound: &'b Bound,
@@ -214,7 +174,7 @@ struct Parts {
 }
 
 impl Builder<'_> {
-    fn build(&mut self, rng: &mut Rng, options: &Options) -> Result<Parts, StartError> {
+    fn build(&self, rng: &mut Rng, options: &Options) -> Result<Parts, StartError> {
         let (control_waker, control_sleeper) = wake::pair().map_err(while_("making a waker"))?;
         let mut hand_over = self.hand_over_rings();
         let mut to_streams = Vec::new();
@@ -282,7 +242,6 @@ impl Builder<'_> {
     }
 
     /// For each shard: its senders to the others, and its receivers from them.
-    #[expect(clippy::type_complexity, reason = "rows and columns of one square of rings")]
     fn hand_over_rings(&self) -> Vec<(Vec<Option<mail::Sender>>, Vec<mail::Receiver>)> {
         let mut ends: Vec<(Vec<Option<mail::Sender>>, Vec<mail::Receiver>)> =
             (0..self.shards).map(|_| (Vec::new(), Vec::new())).collect();
@@ -319,7 +278,7 @@ impl Builder<'_> {
     /// The shard's part of the media ports: whole pairs, beginning with an even port.
     fn slice(&self, index: usize) -> (u16, u16) {
         let media = &self.config.media;
-        let pairs = (usize::from(media.port_last - media.port_first) + 1) / 2;
+        let pairs = usize::from(media.port_last - media.port_first).div_ceil(2);
         let each = pairs / self.shards;
         let start = usize::from(media.port_first) + index * each * 2;
         let port = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
@@ -398,7 +357,7 @@ impl Builder<'_> {
             .name("carrick-streams".into())
             .spawn(move || {
                 if let Err(error) = streams.run(&stop) {
-                    eprintln!("carrick: the stream thread ended: {error}");
+                    log::line(Level::Error, &format!("the stream thread ended: {error}"));
                 }
             })
             .map_err(while_("starting the stream thread"))?;
@@ -420,10 +379,10 @@ fn spawn_worker(
             if let Some(cpu) = cpu
                 && let Err(error) = affinity::pin(cpu)
             {
-                eprintln!("carrick: shard {index} stays unpinned: {error}");
+                log::line(Level::Warn, &format!("shard {index} stays unpinned: {error}"));
             }
             if let Err(error) = worker.run() {
-                eprintln!("carrick: shard {index} ended: {error}");
+                log::line(Level::Error, &format!("shard {index} ended: {error}"));
             }
         })
         .map_err(while_("starting a shard"))

@@ -8,6 +8,7 @@ use super::{Shard, Turn};
 use crate::base::limits::SDP_BYTES_MAX;
 use crate::base::packet::SipPath;
 use crate::base::pool::Key;
+use crate::call::leg::LegState;
 use crate::call::outcome::Ending;
 use crate::link::cdr::LegLetter;
 use crate::sip::dialog::DialogEvent;
@@ -32,6 +33,11 @@ impl Shard {
             self.write_offer(key, LegLetter::A, &mut sdp)
         };
         if body == 0 {
+            // The 200 did not go out after all: the caller is refused instead.
+            if let Some(call) = self.calls.get_mut(key) {
+                call.a.state = LegState::Inviting;
+                call.a.answer_at = None;
+            }
             let note = "no description can be written for the caller";
             return self.give_up(turn, key, Ending::Internal, note);
         }

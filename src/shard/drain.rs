@@ -30,6 +30,9 @@ impl Shard {
         if self.draining && !self.drained_told && self.calls.is_empty() {
             let word = ToControl::Drained(self.setup.id);
             self.drained_told = turn.control.send(word).is_ok();
+            if !self.drained_told {
+                self.retry_at = Some(turn.now + super::RETRY);
+            }
         }
     }
 }

@@ -227,26 +227,24 @@ impl Shard {
         if turn.control.send(word).is_err() {
             call.records_kept = true;
             self.unrecorded += 1;
+            self.retry_at = Some(turn.now + super::RETRY);
         }
     }
 
     /// Tries again to hand over records that the ring had no room for.
     pub(super) fn record_late(&mut self, turn: &mut Turn<'_>) {
-        if self.unrecorded == 0 || !turn.control.has_room() {
+        if self.unrecorded == 0 {
             return;
         }
         let wall_at_zero = self.setup.wall_at_zero;
         for slot in 0..self.calls.slots() {
             let Some(key) = self.calls.key_at(slot) else { continue };
-            let Some(call) = self.calls.get_mut(key) else { continue };
-            if !call.records_kept {
+            let Some(call) = self.calls.get_mut(key).filter(|call| call.records_kept) else {
                 continue;
-            }
-            if turn
-                .control
-                .send(ToControl::Ended(records::of(call, turn.now, wall_at_zero)))
-                .is_err()
-            {
+            };
+            let word = ToControl::Ended(records::of(call, turn.now, wall_at_zero));
+            if !turn.control.has_room() || turn.control.send(word).is_err() {
+                self.retry_at = Some(turn.now + super::RETRY);
                 return;
             }
             call.records_kept = false;
@@ -254,7 +252,7 @@ impl Shard {
         }
     }
 
-    fn journal(&mut self, turn: &mut Turn<'_>, key: Key) {
+    fn journal(&self, turn: &mut Turn<'_>, key: Key) {
         let wall_at_zero = self.setup.wall_at_zero;
         let Some(call) = self.calls.get(key) else { return };
         self.counters.count(Counter::CallsAnswered);
@@ -278,6 +276,10 @@ impl Shard {
         debug_assert!(call.usage.is_none() || call.release.is_none());
         // In place: a call is large, and nothing of it is needed any more.
         self.calls.discard(key);
+        if self.draining && self.calls.is_empty() {
+            // Whatever freed the last call, the next turn says that the shard has drained.
+            self.retry_at = Some(Instant::ZERO);
+        }
     }
 
     /// Lets a call go because the edge itself cannot go on with it.

@@ -4,48 +4,28 @@
 
 use std::sync::Arc;
 
+use super::admission::Admitted;
 use super::mark::{Mark, Purpose};
 use super::{Shard, Turn};
 use crate::base::bounded::{Text, clipped, text};
 use crate::base::counter::Counter;
 use crate::base::id::CallId;
-use crate::base::limits::CALL_SECONDS_MAX;
 use crate::base::packet::SipPath;
 use crate::base::pool::Key;
 use crate::call::act::dial;
 use crate::call::effect::{Effect, Effects};
 use crate::call::leg::{Leg, LegState};
-use crate::call::machine::{Call, DEADLINES, Deadline, State};
-use crate::call::offer::{Description, LocalSession, Numbers};
+use crate::call::machine::{Call, Deadline, Facts};
+use crate::call::offer::{Description, LocalSession};
 use crate::call::outcome::Ending;
-use crate::call::policy::{self, Admission, CallerId, Request};
+use crate::call::policy::CallerId;
 use crate::call::route::{self, Plan};
-use crate::directory::{Application, Directory, Inbound, Trunk};
+use crate::directory::{Directory, Inbound};
 use crate::link::ask::{Ask, Dialled, Evidence, Ice, Question};
 use crate::link::cdr::{Direction, LegLetter};
 use crate::link::{PrivateHeaders, ToControl};
-use crate::sip::auth::Verdict;
-use crate::sip::dialog::{Dialog, HOPS_MAX};
-use crate::sip::transaction::{stateless_response, stateless_tag};
-use crate::wire::sip::{HeaderName, Message, Uri, Writer};
-
-/// What admission found out, in the terms of a call.
-struct Admitted<'d> {
-    direction: Direction,
-    application: &'d Application,
-    /// Trunk or carrier that the call came from.
-    source_name: &'d str,
-    /// Trunk whose limits count, if one's do.
-    limits: Option<&'d Trunk>,
-    /// Where a call to one of our numbers goes.
-    inbound: Option<&'d Inbound>,
-    number: Text<32>,
-    caller: CallerId,
-    rdnis: Text<32>,
-    entry: Text<128>,
-    digest_user: crate::directory::Name,
-    nat: bool,
-}
+use crate::sip::dialog::Dialog;
+use crate::wire::sip::Message;
 
 impl Shard {
     /// An INVITE outside any dialog.
@@ -83,129 +63,6 @@ impl Shard {
         self.decide(turn, path, message, key, &admitted, &directory);
     }
 
-    /// Identification and authentication. `None`: the request was answered.
-    fn admit<'d>(
-        &mut self,
-        turn: &mut Turn<'_>,
-        path: SipPath,
-        message: &Message<'_>,
-        directory: &'d Directory,
-    ) -> Option<Admitted<'d>> {
-        let (Ok(uri), Ok(from)) = (message.uri(), message.from()) else {
-            self.refuse(turn, path, message, 400);
-            return None;
-        };
-        let asserted = message.values(HeaderName::PAssertedIdentity).next().and_then(user_of);
-        let diversion = message.values(HeaderName::Diversion).next().and_then(user_of);
-        let privacy = message.header(HeaderName::Privacy).unwrap_or_default();
-        let wants_privacy = privacy.split(';').any(|p| {
-            ["id", "user", "header", "full"].iter().any(|w| p.trim().eq_ignore_ascii_case(w))
-        });
-        let mut request = Request {
-            source: path.peer,
-            transport: path.transport,
-            uri_user: uri.user_name().unwrap_or_default(),
-            uri_host: uri.host,
-            from_user: from.parse_uri().ok().and_then(|uri| uri.user_name()).unwrap_or_default(),
-            asserted_user: asserted,
-            wants_privacy,
-            diversion_user: diversion,
-            digest_user: None,
-        };
-        let mut admission = policy::admit(directory, &request);
-        let mut user = crate::directory::Name::new();
-        if let Admission::Challenge(trunk) = admission {
-            user = self.authenticate(turn, path, message, directory, trunk)?;
-            request.digest_user = Some(&user);
-            admission = policy::admit(directory, &request);
-        }
-        match admission {
-            Admission::Challenge(_) => None,
-            Admission::Refuse(refusal) => {
-                if let Some(counter) = refusal.counter {
-                    self.count(counter);
-                }
-                self.refuse(turn, path, message, refusal.status);
-                None
-            }
-            Admission::Trunk(call) => Some(Admitted {
-                direction: Direction::Termination,
-                application: call.application,
-                source_name: &call.trunk.name,
-                limits: Some(call.trunk),
-                inbound: None,
-                number: call.number,
-                caller: call.caller,
-                rdnis: call.rdnis,
-                entry: call.entry.map(written).unwrap_or_default(),
-                digest_user: user,
-                nat: call.trunk.nat,
-            }),
-            Admission::Carrier(call) => {
-                let trunk = match &call.number.inbound {
-                    Inbound::Trunk(name) => directory.trunk(name),
-                    Inbound::Application | Inbound::None => None,
-                };
-                Some(Admitted {
-                    direction: Direction::Origination,
-                    application: call.application,
-                    source_name: &call.carrier.name,
-                    limits: trunk,
-                    inbound: Some(&call.number.inbound),
-                    number: clipped(&call.number.number),
-                    caller: call.caller,
-                    rdnis: call.rdnis,
-                    entry: written(call.entry),
-                    digest_user: user,
-                    nat: call.carrier.nat,
-                })
-            }
-        }
-    }
-
-    /// Digest: the verified user's name, or `None` after a challenge or a refusal.
-    fn authenticate(
-        &mut self,
-        turn: &mut Turn<'_>,
-        path: SipPath,
-        message: &Message<'_>,
-        directory: &Directory,
-        trunk: &Trunk,
-    ) -> Option<crate::directory::Name> {
-        let lookup = |user: &str| policy::ha1_for(directory, trunk, user).copied();
-        let verdict = self.authenticator.verify(turn.now, path.peer.ip(), message, lookup);
-        let stale = match verdict {
-            Verdict::Ok { username } => return Some(username),
-            Verdict::Malformed { .. } => {
-                self.count(Counter::AuthFailed);
-                self.refuse(turn, path, message, 400);
-                return None;
-            }
-            Verdict::Missing => {
-                self.count(Counter::AuthChallenged);
-                false
-            }
-            Verdict::Wrong { .. } => {
-                self.count(Counter::AuthFailed);
-                false
-            }
-            Verdict::Stale => {
-                self.count(Counter::AuthStale);
-                true
-            }
-        };
-        let (now, source) = (turn.now, path.peer.ip());
-        let tag = stateless_tag(self.hash_key, message);
-        let authenticator = &mut self.authenticator;
-        let challenge = &mut |writer: &mut Writer<'_>| {
-            authenticator.challenge(now, source, stale, writer);
-        };
-        if stateless_response(message, path, 401, &tag, challenge, turn.out) {
-            self.counters.count(Counter::SipSent);
-        }
-        None
-    }
-
     /// Makes the call and its first transaction, and says 100. `None`: there is no room.
     fn begin_call(
         &mut self,
@@ -230,43 +87,18 @@ impl Shard {
         a.from = clipped(message.from().ok()?.uri);
         a.to = clipped(message.to().ok()?.uri);
         a.dialog = Some(dialog);
-        let (dialled, cli) = (dialled(admitted), cli_of(&admitted.caller));
-        // The key is not known before the call is in its slot.
-        let call = Call {
-            id,
-            key: self.call_ref(Key::from_u64(0)),
-            state: State::Asking,
-            a,
-            b: Leg::new(LegLetter::B, LocalSession::new(&mut self.rng)),
+        let b = Leg::new(LegLetter::B, LocalSession::new(&mut self.rng));
+        let facts = Facts {
             direction: admitted.direction,
             application: admitted.application.key,
             trunk: clipped(admitted.source_name),
-            callbacks: false,
-            dialled,
+            dialled: dialled(admitted),
             caller_id: admitted.caller,
-            cli,
-            headers: PrivateHeaders::default(),
-            max_forwards: message.max_forwards().unwrap_or(HOPS_MAX).saturating_sub(1),
-            plan: Plan::default(),
-            attempt: 0,
-            bridge: None,
-            numbers: Numbers::default(),
-            reoffer_numbers: Numbers::default(),
-            offerer: LegLetter::A,
-            reoffer: None,
-            relayed: None,
-            held_bye: None,
-            max_duration: CALL_SECONDS_MAX,
-            ring: None,
-            ask_sequence: 0,
-            callback_ms: 0,
-            release: None,
-            records_kept: false,
-            recorded: false,
-            usage: None,
-            timers: [None; DEADLINES],
+            cli: cli_of(&admitted.caller),
+            max_forwards: message.max_forwards().unwrap_or(70).saturating_sub(1),
             patience: self.setup.patience,
         };
+        let call = Call::new(id, self.setup.id, (a, b), facts);
         let key = self.calls.insert(call).ok()?;
         let owner = Mark { call: key, leg: LegLetter::A, purpose: Purpose::Invite }.to_u64();
         let filed = self.dialogs.insert(self.dialogs.hash(tag.as_str()), (key, LegLetter::A));
@@ -338,19 +170,6 @@ impl Shard {
         }
         self.perform(turn, key, effects);
     }
-}
-
-/// User part of a name-addr or addr-spec.
-fn user_of(value: &str) -> Option<&str> {
-    let address = crate::wire::sip::NameAddr::parse(value).ok()?;
-    Uri::parse(address.uri).ok()?.user_name()
-}
-
-fn written(entry: &crate::directory::AccessEntry) -> Text<128> {
-    let mut written = Text::new();
-    // A list's name and a range are shorter than the room.
-    let _ = std::fmt::write(&mut written, format_args!("{entry}"));
-    written
 }
 
 fn dialled(admitted: &Admitted<'_>) -> Dialled {

@@ -41,9 +41,9 @@ impl Mark {
         generation << 32 | slot << 8 | (self.purpose as u64) << 1 | leg
     }
 
-    /// Reads [`Mark::to_u64`] back. `None`: the transaction is nobody's.
+    /// Reads [`Mark::to_u64`] back. `None`: nobody's, as zero is.
     pub(crate) fn from_u64(number: u64) -> Option<Self> {
-        if number == 0 {
+        if number >> 32 == 0 {
             return None;
         }
         let call = Key::from_u64(number >> 32 << 32 | number >> 8 & 0x00ff_ffff);
@@ -58,8 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_back() {
+    fn nobody_is_nobody() {
         assert_eq!(Mark::from_u64(0), None);
+    }
+
+    #[test]
+    fn reads_back() {
         for purpose in PURPOSES {
             for leg in [LegLetter::A, LegLetter::B] {
                 let call = Key::from_u64(0xdead_beef_0012_3456);

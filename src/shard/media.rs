@@ -3,15 +3,14 @@
 use super::request::description_of;
 use super::{Shard, Turn};
 use crate::base::bounded::List;
-use crate::base::limits::PAYLOAD_TYPES_MAX;
 use crate::base::packet::SipPath;
 use crate::base::pool::Key;
 use crate::base::time::Instant;
 use crate::call::machine::Call;
-use crate::call::offer::{AddressPolicy, Bridge, Description, Side};
+use crate::call::offer::{AddressPolicy, Bridge, Description};
 use crate::call::records;
 use crate::link::cdr::LegLetter;
-use crate::media::leg::{Direction, Learning, Negotiated, PayloadMap, PayloadType};
+use crate::media::leg::Learning;
 use crate::media::ports::MediaAddress;
 use crate::media::relay::Relay;
 use crate::wire::sip::Message;
@@ -69,8 +68,10 @@ impl Shard {
             LegLetter::B => (&bridge.answerer, &bridge.offerer),
         };
         let (Some(media_a), Some(media_b)) = (call.a.media, call.b.media) else { return };
-        let (agreed_a, agreed_b) = (negotiated(a, call.a.nat), negotiated(b, call.b.nat));
-        self.relay.connect(media_a, media_b, &map(a), &map(b));
+        let learning = |nat| if nat { Learning::Nat } else { Learning::SignalledOnly };
+        let agreed_a = a.negotiated(learning(call.a.nat));
+        let agreed_b = b.negotiated(learning(call.b.nat));
+        self.relay.connect(media_a, media_b, &a.map(), &b.map());
         self.relay.negotiate(now, media_a, &agreed_a);
         self.relay.negotiate(now, media_b, &agreed_b);
     }
@@ -90,33 +91,6 @@ fn release(relay: &mut Relay, turn: &mut Turn<'_>, call: &mut Call, letter: LegL
     if let Some(report) = relay.release(turn.now, media, turn.out) {
         leg.figures = records::figures(&report);
     }
-}
-
-/// What offer and answer agreed on for one leg, in the relay's terms.
-fn negotiated(side: &Side, nat: bool) -> Negotiated {
-    let receive: List<PayloadType, PAYLOAD_TYPES_MAX> = side
-        .payloads
-        .iter()
-        .take(PAYLOAD_TYPES_MAX)
-        .map(|payload| PayloadType { number: payload.number, clock: payload.clock })
-        .collect();
-    Negotiated {
-        remote_rtp: side.rtp,
-        remote_rtcp: side.rtcp,
-        rtcp_mux: side.mux,
-        receive,
-        // The relay's view is the edge's: it receives what the peer sends.
-        direction: Direction { send: side.receives, receive: side.sends },
-        learning: if nat { Learning::Nat } else { Learning::SignalledOnly },
-    }
-}
-
-fn map(side: &Side) -> PayloadMap {
-    let mut map = PayloadMap::default();
-    for payload in side.payloads.iter().take(PAYLOAD_TYPES_MAX) {
-        map.insert(payload.number, payload.becomes);
-    }
-    map
 }
 
 /// The agreement of offer and answer of a call, where there is one.

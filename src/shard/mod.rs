@@ -7,7 +7,9 @@
 //!
 //! Path: `runtime::turn` -> here -> `shard::ingress`, `media::relay`
 
+mod admission;
 mod answering;
+mod dialling;
 mod drain;
 mod effects;
 mod incoming;
@@ -22,7 +24,6 @@ pub mod setup;
 use std::sync::Arc;
 
 use crate::base::counter::{Counter, Counters};
-use crate::base::id::CallRef;
 use crate::base::packet::{Frame, Local, Outbox, SipPath, StreamNotice};
 use crate::base::pool::{Key, Pool};
 use crate::base::rng::Rng;
@@ -35,7 +36,7 @@ use crate::link::cdr::LegLetter;
 use crate::link::{ControlLink, ToControl, ToShard};
 use crate::media::leg::RelayConfig;
 use crate::media::relay::Relay;
-use crate::sip::auth::Authenticator;
+use crate::sip::auth::{Authenticator, Budget};
 use crate::sip::transaction::{Table, TableLimits};
 use setup::Setup;
 
@@ -46,8 +47,12 @@ use setup::Setup;
 pub const TRANSACTIONS_PER_CALL: usize = 4;
 /// How long after an agreement the media source of a peer behind NAT may be learnt.
 const LEARNING_WINDOW: Duration = Duration::from_secs(5);
+/// Sources whose wrong passwords are counted at once.
+const GUESSERS_MAX: usize = 4096;
 /// Digest nonces in use that are remembered at once, at most.
 const NONCES_MAX: usize = 65_536;
+/// How soon a full ring to control is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 /// Transactions for what is no call: OPTIONS and refusals that are kept.
 const TRANSACTIONS_BESIDE: usize = 256;
 
@@ -70,10 +75,14 @@ pub struct Shard {
     transactions: Table,
     relay: Relay,
     authenticator: Authenticator,
+    /// Wrong passwords by source.
+    guesses: Budget,
     hash_key: HashKey,
     wheel: Wheel<(Key, Deadline)>,
     /// Ended calls whose records did not fit the ring yet.
     unrecorded: usize,
+    /// When words that the ring to control had no room for are tried again.
+    retry_at: Option<Instant>,
     draining: bool,
     drained_told: bool,
 }
@@ -124,8 +133,10 @@ impl Shard {
             transactions: table,
             relay,
             authenticator,
+            guesses: Budget::new(GUESSERS_MAX, hash, now),
             hash_key: hash,
             unrecorded: 0,
+            retry_at: None,
             draining: false,
             drained_told: false,
             setup,
@@ -212,16 +223,24 @@ impl Shard {
             self.deadline(&mut turn, key, deadline);
         }
         self.relay.expire(now, turn.out);
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
         self.record_late(&mut turn);
         self.tell_drained(&mut turn);
     }
 
     /// When [`Shard::expire`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.transactions.next_deadline(), self.wheel.next_deadline(), self.relay.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.transactions.next_deadline(),
+            self.wheel.next_deadline(),
+            self.relay.next_deadline(),
+            self.retry_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What is in use.
@@ -242,10 +261,6 @@ impl Shard {
 
     fn wall(&self, at: Instant) -> WallTime {
         WallTime(self.setup.wall_at_zero.0 + at.as_millis())
-    }
-
-    fn call_ref(&self, key: Key) -> CallRef {
-        CallRef { shard: self.setup.id, key }
     }
 
     fn count(&self, counter: Counter) {

@@ -3,6 +3,7 @@
 //! Path: `shard::ingress` -> here -> `call::act`, `shard::effects`
 
 use super::mark::{Mark, Purpose};
+use super::media::agree;
 use super::{Shard, Turn};
 use crate::base::counter::Counter;
 use crate::base::packet::SipPath;
@@ -12,6 +13,7 @@ use crate::call::effect::{Effect, Effects};
 use crate::call::machine::Relayed;
 use crate::call::offer::Description;
 use crate::call::policy;
+use crate::directory::Identified;
 use crate::link::cdr::LegLetter;
 use crate::sip::transaction::{RequestMatch, ServerKey, stateless_response, stateless_tag};
 use crate::wire::sip::{HeaderName, Message, Method, Scheme, Writer};
@@ -26,7 +28,7 @@ impl Shard {
             RequestMatch::Absorbed => {}
             RequestMatch::Merged => self.refuse(turn, path, message, 482),
             RequestMatch::Cancel { invite } => self.cancel(turn, path, message, invite),
-            RequestMatch::Ack { invite } => self.acknowledge(turn, path, message, invite),
+            RequestMatch::Ack { invite } => self.acknowledge(turn, message, invite),
             RequestMatch::New => self.fresh(turn, path, message),
         }
     }
@@ -41,7 +43,18 @@ impl Shard {
         write: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         let tag = stateless_tag(self.hash_key, message);
-        if stateless_response(message, path, status, &tag, write, turn.out) {
+        // Whoever made up another's address must not have it sent more than it sent itself. A 481
+        // or a 200 to CANCEL has hardly more than its request, and may be a caller's due.
+        let is_known = path.transport.is_reliable()
+            || status == 481
+            || (status == 200 && message.method() == Some(Method::Cancel))
+            || !self.directory.access.matches(path.peer.ip()).is_empty()
+            || message.to().ok().and_then(|to| to.tag()).is_some_and(|tag| {
+                let found = self.find_dialog(message, tag);
+                found.is_some_and(|(key, letter)| self.is_from_peer(key, letter, path))
+            });
+        let most = if is_known { usize::MAX } else { message.len() };
+        if stateless_response(message, path, status, &tag, most, write, turn.out) {
             self.count(Counter::SipSent);
         }
     }
@@ -80,9 +93,14 @@ impl Shard {
         message: &Message<'_>,
         invite: Option<(ServerKey, u64)>,
     ) {
-        let status = if invite.is_some() { 200 } else { 481 };
+        let mark = invite.and_then(|(_, owner)| Mark::from_u64(owner));
+        // The call may be over already while its transaction still takes repeats.
+        let is_peer = mark.is_none_or(|mark| {
+            self.calls.get(mark.call).is_none() || self.is_from_peer(mark.call, mark.leg, path)
+        });
+        let status = if invite.is_some() && is_peer { 200 } else { 481 };
         self.refuse(turn, path, message, status);
-        let Some(mark) = invite.and_then(|(_, owner)| Mark::from_u64(owner)) else { return };
+        let Some(mark) = mark.filter(|_| is_peer) else { return };
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
@@ -97,21 +115,19 @@ impl Shard {
     fn acknowledge(
         &mut self,
         turn: &mut Turn<'_>,
-        path: SipPath,
         message: &Message<'_>,
         invite: Option<(ServerKey, u64)>,
     ) {
         let Some((server, owner)) = invite else { return self.count(Counter::SipStray) };
         self.transactions.acknowledged(turn.now, server);
         let Some(mark) = Mark::from_u64(owner) else { return };
-        // What cannot be used is as good as nothing.
-        let description = self.reachable_description(message, path).ok().flatten();
+        let description = self.answer_in_ack(mark, message);
         let Some(call) = self.calls.get_mut(mark.call) else { return };
         let mut effects = Effects::new();
         match mark.purpose {
             Purpose::Invite => {
                 let describes = description.is_some();
-                if describes && call.a.remote.is_none() {
+                if describes {
                     call.a.remote = description;
                 }
                 acknowledged::take(call, turn.now, describes, &mut effects);
@@ -122,6 +138,28 @@ impl Shard {
             Purpose::Bye | Purpose::Relayed => {}
         }
         self.perform(turn, mark.call, effects);
+    }
+
+    /// The answer that an ACK carries, where the 2xx carried an offer: what is agreed is noted.
+    /// `None`: no answer is waited for, or this one cannot be used.
+    fn answer_in_ack(&mut self, mark: Mark, message: &Message<'_>) -> Option<Description> {
+        let call = self.calls.get(mark.call)?;
+        let waits = match mark.purpose {
+            Purpose::Invite => call.a.remote.is_none(),
+            Purpose::Reinvite => {
+                call.reoffer.as_ref().is_some_and(|r| r.awaits_ack && r.from == mark.leg)
+            }
+            Purpose::Bye | Purpose::Relayed => false,
+        };
+        let answer = description_of(message).ok().flatten().filter(|_| waits)?;
+        let peer = call.leg(mark.leg).peer?;
+        if !self.is_reachable(&answer, peer.ip()) {
+            return None;
+        }
+        let offer = call.leg(reoffer::other(mark.leg)).remote.as_ref()?;
+        let bridge = agree(call, offer, &answer)?;
+        self.calls.get_mut(mark.call)?.bridge = Some(bridge);
+        Some(answer)
     }
 
     /// A request that continues no transaction.
@@ -162,7 +200,8 @@ impl Shard {
         method: Method<'_>,
         tag: &str,
     ) {
-        let Some((key, letter)) = self.find_dialog(message, tag) else {
+        let found = self.find_dialog(message, tag);
+        let Some((key, letter)) = found.filter(|(k, l)| self.is_from_peer(*k, *l, path)) else {
             return self.refuse(turn, path, message, 481);
         };
         if method == Method::Options {
@@ -175,7 +214,7 @@ impl Shard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(dialog) = call.leg_mut(letter).dialog.as_mut() else { return };
         if let Err(unfit) = dialog.accept_request(message) {
-            return self.refuse(turn, path, message, unfit.status);
+            return self.refuse_inside(turn, path, message, unfit.status);
         }
         if path.transport == dialog.path().transport {
             dialog.set_path(path);
@@ -202,6 +241,45 @@ impl Shard {
         self.perform(turn, key, effects);
         if passes_on {
             self.relay_info(turn, key, letter, message);
+        }
+    }
+
+    /// A refusal inside a dialog, kept for repeats: they must not be answered otherwise once the
+    /// call is over.
+    fn refuse_inside(
+        &mut self,
+        turn: &mut Turn<'_>,
+        path: SipPath,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        match self.transactions.begin(turn.now, message, path, 0) {
+            Ok(server) => {
+                self.respond(turn, server, status, None, &mut |writer| writer.finish_empty());
+            }
+            Err(_) => self.refuse(turn, path, message, status),
+        }
+    }
+
+    /// Whether a request comes from the leg's peer: from the address that it signals from or that
+    /// it gave as its Contact, or from one that the directory lists for its trunk or carrier. Who
+    /// only overheard Call-ID and tags is somebody else.
+    fn is_from_peer(&self, key: Key, letter: LegLetter, path: SipPath) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let leg = call.leg(letter);
+        let source = path.peer.ip().to_canonical();
+        let contact = leg.dialog.as_ref().map(|dialog| dialog.next_hop().peer);
+        if [leg.peer, contact].iter().flatten().any(|peer| peer.ip().to_canonical() == source) {
+            return true;
+        }
+        let name = match letter {
+            LegLetter::A => Some(&call.trunk),
+            LegLetter::B => call.plan.attempts.get(call.attempt).map(|attempt| &attempt.via),
+        };
+        match self.directory.identify(source, "") {
+            Identified::Trunk { trunk, .. } => name == Some(&trunk.name),
+            Identified::Carrier { carrier, .. } => name == Some(&carrier.name),
+            Identified::Stranger => false,
         }
     }
 

@@ -110,6 +110,11 @@ impl Backend {
         &self.dices
     }
 
+    /// Whether ICE came for this call.
+    pub fn was_asked(&self, call: &str) -> bool {
+        self.calls.contains_key(call)
+    }
+
     /// What was wrong with callbacks.
     pub fn faults(&self) -> &[String] {
         &self.faults

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hostile;
-use super::options::{Answer, CallPlan};
+use super::options::{Answer, CallPlan, Options};
 use super::phone::media::Figures;
-use super::phone::{EndedBy, Phone, Summary, What};
+use super::phone::{AckStyle, EndedBy, Phone, Summary, What};
 use super::scene::Host;
 use super::world::World;
 use crate::base::counter::Counter;
@@ -21,9 +21,11 @@ const OVERRUN: Duration = Duration::from_secs(6);
 
 /// Whether a phone's complaint is no fault of the edge in this run.
 pub(super) fn excused(world: &World, sentence: &str) -> bool {
-    // An edge that lost its memory, or cannot be heard, does not end what it does not know.
-    let forgetful = world.crashed_at.is_some() || world.options.cut.is_some();
-    forgetful && (sentence.contains("fork") || sentence.contains("two final responses"))
+    // An edge that lost its memory, or cannot be heard, ends nothing.
+    let deaf = world.crashed_at.is_some() || world.options.cut.is_some();
+    let deaf = deaf || resets(&world.options);
+    let unended = sentence.contains("fork") || sentence.contains("ACK no answer");
+    deaf && (unended || sentence.contains("two final responses"))
 }
 
 /// Checks once everything should have settled.
@@ -86,7 +88,7 @@ fn nothing_left(world: &World, found: &mut Vec<String>) {
     for (host, phone) in &world.phones {
         if !phone.is_idle() {
             let (crashed, cut) = (world.crashed_at.is_some(), world.options.cut.is_some());
-            let lost = crashed || cut || resets(world);
+            let lost = crashed || cut || resets(&world.options);
             // A phone whose BYE or 2xx met a dead edge waits for ever, as real ones do.
             if !lost {
                 found.push(format!("phone {} has not settled", host.name()));
@@ -107,16 +109,18 @@ fn nothing_left(world: &World, found: &mut Vec<String>) {
 fn transactions_finished(world: &World, found: &mut Vec<String>) {
     for told in &world.told {
         let What::TimedOut(method) = &told.event.what else { continue };
-        // A phone that never acknowledges is not owed anything; nor is one that cannot be heard.
-        let silent = method == "ACK" && told.host != Host::Elsewhere;
-        let deaf = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+        // Where the caller's ACK is late or missing, so is the callee's.
+        let silent = method == "ACK" && world.options.moody_callers;
+        let deaf =
+            world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
         if !deaf && !silent {
             let (host, at) = (told.host.name(), super::log::seconds(told.event.at));
             found.push(format!("phone {host}: no final response to {method} (at {at})"));
         }
     }
     for (host, summary) in summaries(world) {
-        let deaf = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+        let deaf =
+            world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
         if summary.placed && summary.status == 0 && !deaf {
             let call = summary.call;
             found.push(format!("phone {}: INVITE of call {call} got no final", host.name()));
@@ -125,9 +129,9 @@ fn transactions_finished(world: &World, found: &mut Vec<String>) {
 }
 
 /// Streams that break lose requests, and phones do not repeat them.
-fn resets(world: &World) -> bool {
-    let conditions = world.options.conditions;
-    world.options.tcp && conditions.reset + conditions.refused > 0
+pub(super) fn resets(options: &Options) -> bool {
+    let conditions = options.conditions;
+    options.tcp && conditions.reset + conditions.refused > 0
 }
 
 fn media_was_own(host: Host, summary: &Summary, found: &mut Vec<String>) {
@@ -144,16 +148,20 @@ fn duration_was_kept(world: &World, host: Host, summary: &Summary, found: &mut V
     let Answer::ConnectPstn(Some(seconds), _) = ice.what else { return };
     let Some(answered) = summary.answered_at else { return };
     let ended = summary.ended.map_or(world.now, |(at, _)| at);
-    let lost = world.crashed_at.is_some() || world.options.cut.is_some() || resets(world);
+    let lost = world.crashed_at.is_some() || world.options.cut.is_some() || resets(&world.options);
     // What the callback did not get to say does not bind.
     let asked = summary.placed && world.options.calls.iter().any(|p| p.number == summary.dialled);
     let lasted = ended.since(answered);
+    // Nobody can hang up on a caller who has not acknowledged (RFC 3261 §15).
+    let acknowledged = acknowledges(world, summary);
     if asked
+        && acknowledged
         && !lost
         && asks_backend(host)
         && lasted > Duration::from_secs(seconds.into()) + OVERRUN
     {
-        found.push(format!("a call of at most {seconds} s lasted {lasted:?}"));
+        let (name, number) = (host.name(), &summary.dialled);
+        found.push(format!("{name}'s call to {number} of at most {seconds} s lasted {lasted:?}"));
     }
 }
 
@@ -169,29 +177,41 @@ fn media_flowed(world: &World, found: &mut Vec<String>) {
     for (_, summary) in all.iter().filter(|(_, summary)| !summary.placed && !summary.fork) {
         callees.entry(&summary.dialled).or_default().push(summary);
     }
-    let calm = world.crashed_at.is_none() && world.options.cut.is_none() && !world.options.middle;
+    let calm = world.crashed_at.is_none()
+        && world.options.cut.is_none()
+        && !world.options.middle
+        && !resets(&world.options);
     for (_, caller) in all.iter().filter(|(_, summary)| summary.placed) {
         let Some(legs) = callees.get(caller.dialled.as_str()) else { continue };
         let peers: BTreeSet<u64> = legs.iter().map(|leg| leg.media_identity).collect();
-        if caller.media.peer != 0 && !peers.contains(&caller.media.peer) {
+        if caller.media.peers.iter().any(|peer| !peers.contains(peer)) {
             found.push(format!("the caller of {} heard another call", caller.dialled));
         }
         for callee in legs {
-            if callee.media.peer != 0 && callee.media.peer != caller.media_identity {
+            if callee.media.peers.iter().any(|peer| *peer != caller.media_identity) {
                 found.push(format!("the callee of {} heard another call", caller.dialled));
             }
-            if calm && callee.confirmed_at.is_some() && caller.confirmed_at.is_some() {
+            // A caller who talks before it acknowledges, or to a target that failed, is not heard.
+            let forked = all.iter().any(|(_, s)| s.fork && s.dialled == caller.dialled);
+            let plain = legs.len() == 1 && !forked && acknowledges(world, caller);
+            if calm && plain && callee.confirmed_at.is_some() && caller.confirmed_at.is_some() {
                 heard_enough(caller, callee, found);
             }
         }
     }
 }
 
-/// At least two thirds of what one side sent must be heard at the other.
+fn acknowledges(world: &World, caller: &Summary) -> bool {
+    let plan = world.options.calls.iter().find(|plan| plan.number == caller.dialled);
+    plan.is_some_and(|plan| plan.script.ack == AckStyle::Prompt)
+}
+
+/// A third of what one side sent must be heard at the other: packets are lost, and one side learns
+/// late that the call is over.
 fn heard_enough(caller: &Summary, callee: &Summary, found: &mut Vec<String>) {
     for (from, to, way) in [(caller, callee, "callee"), (callee, caller, "caller")] {
         let (sent, heard) = (from.media.sent, to.media.received);
-        if sent > 100 && heard * 3 < sent * 2 {
+        if sent > 150 && heard * 3 < sent {
             let number = &caller.dialled;
             found.push(format!("the {way} of {number} heard {heard} of {sent} packets"));
         }
@@ -220,7 +240,10 @@ fn records_kept(world: &World, found: &mut Vec<String>) {
             continue;
         }
         let leg = if summary.placed { LegLetter::A } else { LegLetter::B };
-        if !by_leg.contains_key(&(leg, summary.call_id.clone())) {
+        // A target that was given up and answered after all is no leg of the call any more.
+        let at_once = |ended: Instant| ended.since(answered) < COMMIT;
+        let late = !summary.placed && summary.ended.is_some_and(|(at, _)| at_once(at));
+        if !late && !by_leg.contains_key(&(leg, summary.call_id.clone())) {
             let name = host.name();
             found.push(format!("answered call {} of phone {name} has no record", summary.call_id));
         }
@@ -230,7 +253,7 @@ fn records_kept(world: &World, found: &mut Vec<String>) {
 /// Whether the edge must know that the call was answered: both sides are agreed on it.
 fn summary_binds(world: &World, summary: &Summary) -> bool {
     let told = summary.bye_answered || matches!(summary.ended, Some((_, EndedBy::Them)));
-    let deaf = world.options.cut.is_some() || world.crashed_at.is_some() || resets(world);
+    let deaf = world.options.cut.is_some() || world.crashed_at.is_some() || resets(&world.options);
     // A callee's 200 may never arrive, or arrive after the call was given up.
     told && (summary.placed || !deaf)
 }
@@ -255,7 +278,10 @@ fn events_delivered(world: &World, found: &mut Vec<String>) {
         let plan = world.options.calls.iter().find(|p| p.number.trim_start_matches('+') == number);
         let quiet = plan.is_some_and(|plan| matches!(plan.ice.what, Answer::ConnectPstn(_, true)));
         let answered = row.cdr.leg == LegLetter::A && row.cdr.answer_at.is_some();
-        if answered && !quiet && !told.contains_key(row.call_id.text().as_str()) {
+        let id = row.call_id.text();
+        // Who is never asked about a call is not told of its end either.
+        let asked = world.backend.was_asked(id.as_str());
+        if answered && asked && !quiet && !told.contains_key(id.as_str()) {
             found.push(format!("the end of answered call {} was not told", row.call_id));
         }
     }

@@ -1,14 +1,16 @@
 //! The edge in the simulated world: its shards, its desk and its ledger, joined as the runtime
 //! joins them, with queues instead of threads.
 
+mod control;
+mod port;
+mod stream;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::backend::{self, Backend};
+use super::backend::Backend;
 use super::breaks::Break;
-use super::edge_port::{Link, Sent, Step};
-use super::edge_stream::Streams;
 use super::log::Log;
 use super::network::{Delivery, Network};
 use super::options::Options;
@@ -23,18 +25,19 @@ use crate::base::packet::{
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::call::machine::Patience;
-use crate::control::desk::{Desk, DeskConfig, Errand, ErrandId, PostFailure, PostOutcome};
+use crate::control::desk::{Desk, DeskConfig, ErrandId, PostOutcome};
 use crate::control::event::Identity;
 use crate::control::store::memory::MemoryLedger;
 use crate::control::store::{Entry, Ledger as _};
 use crate::directory::Snapshot;
 use crate::directory::usage::Usage;
-use crate::link::svaml::Action;
-use crate::link::{ControlLink, Records, ToControl, ToShard};
+use crate::link::{ControlLink, ToShard};
 use crate::shard::setup::{Listener, MediaAddress, Setup};
 use crate::shard::{Census, Shard};
 use crate::sip::timers::Timers;
 use crate::wire::sip::call_key;
+use port::{Link, Sent, Step};
+use stream::Streams;
 
 /// First media port of the edge.
 const PORT_FIRST: u16 = 10_000;
@@ -98,6 +101,7 @@ pub struct Edge {
     outbox_looked: Option<Instant>,
     rng: Rng,
     small_rings: bool,
+    clogged: bool,
     breaks: Option<Break>,
     broken: bool,
     totals: BTreeMap<Counter, u64>,
@@ -135,6 +139,7 @@ impl Edge {
             outbox_looked: None,
             rng,
             small_rings: options.small_rings,
+            clogged: options.clogged,
             breaks,
             broken: false,
             totals: BTreeMap::new(),
@@ -297,13 +302,8 @@ impl Edge {
         }
     }
 
-    fn stream_word(
-        &mut self,
-        now: Instant,
-        word: super::edge_stream::Word,
-        outside: &mut Outside<'_>,
-    ) {
-        use super::edge_stream::Word;
+    fn stream_word(&mut self, now: Instant, word: stream::Word, outside: &mut Outside<'_>) {
+        use stream::Word;
         match word {
             Word::Message(path, bytes) => {
                 let count = u16::try_from(self.shards.len()).unwrap_or(1);
@@ -365,7 +365,8 @@ impl Edge {
         let Some(shard) = self.shards.get_mut(index) else { return };
         // A full ring is rare in life; here it is seen often.
         let full = self.small_rings && self.rng.chance(1, 10);
-        let mut sent = Sent::default();
+        let clogged = self.clogged.then(|| self.rng.fork());
+        let mut sent = Sent::new(clogged);
         let mut link = Link::new(if full { 0 } else { usize::MAX });
         work(shard, &mut sent, &mut link);
         for step in sent.steps {
@@ -477,142 +478,6 @@ impl Edge {
             outside.log.edge_sends(now, stranger, &bytes, true);
         }
         outside.network.send(now, local, to, bytes);
-    }
-
-    fn control_word(&mut self, now: Instant, word: ToControl, outside: &mut Outside<'_>) {
-        match word {
-            ToControl::Ask(ask) => {
-                let mut errands = Vec::new();
-                self.desk.ask(now, wall(now), ask, &mut errands);
-                self.run(now, errands, outside);
-            }
-            ToControl::Answered(records) => {
-                self.no_secret(now, &records, outside.log);
-                let entry = self.desk.answered(&records);
-                self.stage(now, entry);
-                self.file(now + ALIVE_EVERY, Inner::Alive);
-            }
-            ToControl::Ended(records) => self.ended(now, &records, outside),
-            ToControl::Returned(snapshot) => drop(snapshot),
-            ToControl::Drained(shard) => {
-                if !self.drained.insert(shard) {
-                    outside.log.violation(now, format!("{shard:?} drained twice"));
-                }
-            }
-        }
-    }
-
-    fn ended(&mut self, now: Instant, records: &Records, outside: &mut Outside<'_>) {
-        self.no_secret(now, records, outside.log);
-        let answered = records.cdrs.iter().any(|cdr| cdr.answer_at.is_some());
-        let mut entry = self.desk.ended(wall(now), records);
-        if answered && self.breaks_now(Break::LeakLimit) {
-            let _ = self.usages[0].acquire(now, None, None);
-        }
-        if answered && self.breaks_now(Break::ForgetCdr) {
-            return self.tell(
-                now,
-                usize::from(records.call.shard.0),
-                ToShard::Recorded(records.call),
-            );
-        }
-        if let Entry::Ended { call_id, cdrs, outbox } = &mut entry {
-            if answered && self.breaks_now(Break::ForgetDice) {
-                *outbox = None;
-            }
-            if answered && self.breaks_now(Break::TwoNames) {
-                let mut cdrs = cdrs.clone();
-                let other = CallId::new(7, self.rng.bytes());
-                for row in &mut cdrs {
-                    row.call_id = other;
-                }
-                self.ledger.stage(Entry::Ended { call_id: other, cdrs, outbox: None });
-            }
-            if self.recording.insert(*call_id, records.call).is_some() {
-                outside.log.violation(now, format!("call {call_id} ended twice"));
-            }
-        }
-        self.stage(now, entry);
-    }
-
-    fn no_secret(&self, now: Instant, records: &Records, log: &mut Log) {
-        let text = format!("{records:?}");
-        if scene::SECRETS.iter().any(|secret| text.contains(secret)) {
-            log.violation(now, format!("the records of {} hold a secret", records.id));
-        }
-    }
-
-    fn stage(&mut self, now: Instant, entry: Entry) {
-        self.ledger.stage(entry);
-        if !std::mem::replace(&mut self.syncing, true) {
-            self.file(now + SYNC_AFTER, Inner::Sync);
-        }
-    }
-
-    fn sync(&mut self, now: Instant) {
-        self.syncing = false;
-        for (entry, _) in self.ledger.sync() {
-            if let Entry::Ended { call_id, .. } = entry
-                && let Some(call) = self.recording.get(&call_id).copied()
-            {
-                self.tell(now, usize::from(call.shard.0), ToShard::Recorded(call));
-            }
-        }
-        // Calls that are up keep the note of being alive fresh.
-        if self.ledger.counts().is_ok_and(|counts| counts.live > 0) && self.inner.len() < 64 {
-            self.file(now + ALIVE_EVERY, Inner::Alive);
-        }
-    }
-
-    fn run(&mut self, now: Instant, errands: Vec<Errand>, outside: &mut Outside<'_>) {
-        for errand in errands {
-            match errand {
-                Errand::Post(post) => {
-                    outside.log.line(
-                        now,
-                        &format!(
-                            "callback {} to {}: {}",
-                            post.kind.word(),
-                            post.url,
-                            String::from_utf8_lossy(&post.body)
-                        ),
-                    );
-                    let (url, headers, body) = (post.url.as_str(), &post.headers, &*post.body);
-                    let request = backend::Request { url, headers, body };
-                    let (after, outcome) = match outside.backend.receive(now, request) {
-                        backend::Outcome::Silence => continue,
-                        backend::Outcome::Refused => {
-                            let why = PostFailure::Connect("refused".to_owned());
-                            (Duration::from_millis(1), PostOutcome::Failed { why })
-                        }
-                        backend::Outcome::Reply { after, status, body } => {
-                            (after, PostOutcome::Replied { status, body: body.into_bytes() })
-                        }
-                    };
-                    self.file(now + after, Inner::Posted(post.id, outcome));
-                }
-                Errand::Resolve { id, host, .. } => {
-                    let known = host.name == scene::ELSEWHERE;
-                    let address = scene::Host::Elsewhere.address();
-                    let addresses = known.then_some(address).into_iter().collect();
-                    self.file(now + Duration::from_millis(3), Inner::Resolved(id, addresses));
-                }
-                Errand::Answer { shard, mut answer } => {
-                    if self.breaks == Some(Break::EndlessCall)
-                        && let Ok(script) = &mut answer.outcome
-                        && let Action::ConnectPstn(connect) = &mut script.action
-                    {
-                        connect.options.max_duration = None;
-                    }
-                    self.tell(now, usize::from(shard.0), ToShard::Answer(*answer));
-                }
-                Errand::Delivered(key) => self.stage(now, Entry::Delivered(key)),
-                Errand::Retry { key, attempts, at, why } => {
-                    self.stage(now, Entry::Retry { key, attempts, next_at: at, why });
-                }
-                Errand::Dead { key, why } => self.stage(now, Entry::Dead { key, why }),
-            }
-        }
     }
 
     /// When the outbox should be looked at: when its first event is due, but not all the time.

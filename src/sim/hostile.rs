@@ -84,9 +84,11 @@ impl Hostile {
 
     /// Takes what is sent to it.
     pub fn receive(&mut self, bytes: &[u8]) {
-        let Some(message) = SipText::parse(bytes) else {
+        if bytes.first().is_some_and(|byte| byte >> 6 == 2) {
             return self.faults.push(format!("a stranger is sent {} bytes of media", bytes.len()));
-        };
+        }
+        // What answers a broken request may itself be beyond a simple phone.
+        let Some(message) = SipText::parse(bytes) else { return };
         let good = message.status().is_some_and(|status| (101..300).contains(&status));
         let options = message.cseq().is_some_and(|(_, method)| method == "OPTIONS");
         if good && !options {
@@ -198,9 +200,9 @@ impl Hostile {
         let method = if bye { "BYE" } else { "CANCEL" };
         let mut request = SipText::request(method, &format!("sip:{}", scene::EDGE_SIP));
         let via = SocketAddr::new(ADDRESS, 5060);
-        let branch = heard.branch().unwrap_or("z9hG4bKx");
-        let branch = if bye { format!("z9hG4bKh{count}") } else { branch.to_owned() };
-        request.push("via", format!("SIP/2.0/UDP {via};branch={branch};rport"));
+        let stolen = heard.header("via").unwrap_or_default().to_owned();
+        let own = format!("SIP/2.0/UDP {via};branch=z9hG4bKh{count};rport");
+        request.push("via", if bye { own } else { stolen });
         request.push("max-forwards", "70");
         // Seen from the edge, a response's From is the other side; a request's To is.
         let right = self.rng.chance(1, 2);

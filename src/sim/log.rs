@@ -120,7 +120,9 @@ impl Log {
         }
         if !known {
             let sums = self.strangers.entry(to.ip()).or_default();
-            sums.1 += bytes.len() as u64;
+            // A 481 has a tag and a source more than its request: no lever for anybody.
+            let spare = if bytes.starts_with(b"SIP/2.0 481") { 64 } else { 0 };
+            sums.1 += (bytes.len() as u64).saturating_sub(spare);
             let (received, sent) = *sums;
             if sent > received {
                 let start = String::from_utf8_lossy(bytes);

@@ -6,8 +6,6 @@ pub mod breaks;
 mod checkers;
 mod command;
 pub mod edge;
-mod edge_port;
-mod edge_stream;
 pub mod hostile;
 mod lines;
 pub mod log;

@@ -39,6 +39,8 @@ pub struct Options {
     pub limits: bool,
     /// Rings to control are small, so that they fill.
     pub small_rings: bool,
+    /// The edge's sockets now and then have no room, its ports cannot be had.
+    pub clogged: bool,
     /// The edge dies and comes back, that long after the start.
     pub crash: Option<Duration>,
     /// A host is cut off from the edge: when, how long, which.
@@ -118,6 +120,7 @@ impl Options {
             hostile: rng.chance(1, 3),
             limits: rng.chance(1, 4),
             small_rings: rng.chance(1, 6),
+            clogged: rng.chance(1, 8),
             crash: None,
             cut: None,
             reload: None,

@@ -138,7 +138,7 @@ impl Report {
 }
 
 fn show_progress(report: &Report, seeds: u64) {
-    if report.seeds % 16 != 0 && report.seeds != seeds {
+    if !report.seeds.is_multiple_of(16) && report.seeds != seeds {
         return;
     }
     let width = 30;

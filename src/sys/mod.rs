@@ -8,6 +8,7 @@ pub mod alloc;
 pub mod clock;
 pub mod entropy;
 pub mod limits;
+pub mod log;
 pub mod mmsg;
 pub mod poll;
 pub mod uring;

@@ -205,7 +205,6 @@ mod tests {
     #[test]
     fn no_wake_is_lost_between_threads() {
         use std::sync::atomic::AtomicU64;
-        use std::task::{Context, Poll};
         let (waker, sleeper) = pair().expect("pair");
         let sent = Arc::new(AtomicU64::new(0));
         let theirs = Arc::clone(&sent);

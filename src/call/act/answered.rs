@@ -23,12 +23,13 @@ pub fn take(call: &mut Call, now: Instant, status: u16, describes: bool, effects
     effects.push(Effect::StopTimer(Deadline::FirstResponse));
     effects.push(Effect::StopTimer(Deadline::Ring));
     call.b.sip_code = status;
-    call.b.answer_at = Some(now);
     call.b.state = LegState::Answered;
     if !describes {
+        // Nobody could be heard, so nobody answered: the records say that the call failed.
         let note = "the callee's answer has no audio that the caller can use";
         return call.let_go(now, Ending::NoCommonMedia, note, effects);
     }
+    call.b.answer_at = Some(now);
     if call.a.remote.is_some() {
         call.b.state = LegState::Confirmed;
         effects.push(Effect::Acknowledge);

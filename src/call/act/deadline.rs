@@ -34,6 +34,14 @@ pub fn take(call: &mut Call, now: Instant, deadline: Deadline, effects: &mut Eff
         Deadline::Linger => {
             call.a.state = LegState::Over;
             call.b.state = LegState::Over;
+            if call.records_kept {
+                // They must reach control before the call may be forgotten.
+                let again = now + call.patience.record;
+                effects.push(Effect::StartTimer(Deadline::Linger, again));
+            } else {
+                // Control has them, and keeps trying while the store is out of order.
+                call.recorded = true;
+            }
         }
     }
 }

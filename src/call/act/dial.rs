@@ -53,13 +53,16 @@ pub fn next(call: &mut Call, now: Instant, effects: &mut Effects) -> bool {
 
 fn attempt(call: &mut Call, now: Instant, effects: &mut Effects) {
     call.become_state(State::Dialling);
-    let (media, dialog) = (call.b.media.take(), call.b.dialog.take());
+    let media = call.b.media.take();
+    // The shard finds the old tag in it to take it out of the index, then puts a new one here.
+    let dialog = call.b.dialog.take();
     call.b = Leg::new(LegLetter::B, call.b.local);
+    call.b.dialog = dialog;
+    // What a target said before it failed binds the next one to nothing.
+    call.bridge = None;
     // The media ports of a target that did not answer serve the next one; the far side never saw
     // media on them.
     call.b.media = media;
-    // Still filed under its tag; the next INVITE's dialog takes its place.
-    call.b.dialog = dialog;
     call.b.from = match &call.caller_id {
         CallerId::Shown(number) => clipped(number),
         CallerId::Private => clipped("anonymous"),

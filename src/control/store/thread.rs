@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{BATCH_MAX, Counts, Entry, Ledger, OutboxRow, StoreError};
 use crate::base::time::WallTime;
+use crate::sys::log::{self, Level};
 
 /// Jobs that may wait for the thread.
 pub const QUEUE_MAX: usize = 8 * BATCH_MAX;
@@ -180,10 +181,16 @@ impl<L: Ledger, A: FnMut(Vec<Ack>)> Writer<L, A> {
                 Err(error) => {
                     let failed = self.failures.fetch_add(1, Ordering::Relaxed);
                     if failed.is_multiple_of(50) {
-                        eprintln!("carrick: {error}; the records are kept in memory and retried");
+                        log::line(
+                            Level::Error,
+                            &format!("{error}; the records are kept in memory and retried"),
+                        );
                     }
                     if self.stopping.load(Ordering::Relaxed) {
-                        eprintln!("carrick: {} records could not be stored", entries.len());
+                        log::line(
+                            Level::Error,
+                            &format!("{} records could not be stored", entries.len()),
+                        );
                         return;
                     }
                     std::thread::park_timeout(RETRY_AFTER);

@@ -193,8 +193,15 @@ impl Phone {
             return;
         }
         let outcome = script.outcome.1.clone();
+        let spoke = script.trying || script.ring.is_some();
         let Some(server) = self.invite_server(number) else { return };
         match outcome {
+            // Nobody can cancel what never said a word (RFC 3261 §9.1): it forgets by itself.
+            Outcome::Silence if !spoke => {
+                if let Some(call) = self.calls.get_mut(&number) {
+                    call.end(now, EndedBy::Us);
+                }
+            }
             Outcome::Silence => {}
             Outcome::Refuse(status) => self.refuse(now, number, server, (status, None), out),
             Outcome::Redirect(uri) => {
@@ -252,7 +259,7 @@ impl Phone {
         else {
             return;
         };
-        let script = AnswerScript { talk: None, during: Vec::new(), media: false, ..script };
+        let script = AnswerScript { during: Vec::new(), media: false, ..script };
         let user = user_of(invite.uri().unwrap_or_default()).to_owned();
         let loser = self.new_incoming(now, server, &invite, &user, script);
         let Some(call) = self.calls.get_mut(&loser) else { return };
@@ -267,7 +274,7 @@ impl Phone {
         let (transport, to) = (served.transport, served.source);
         out.push(Datagram { transport, from: self.config.sip, to, bytes: bytes.clone() });
         self.answered_with(now, loser, bytes);
-        self.plan(now + FORK_PATIENCE, Todo::ForkDeadline(loser));
+        self.plan(now + FORK_PATIENCE, Todo::ForkDeadline(loser, number));
     }
 
     pub(super) fn resend_answer(&mut self, now: Instant, number: u64, out: &mut Vec<Datagram>) {

@@ -114,7 +114,7 @@ enum Todo {
     Middle(u64, Mid),
     HangUp(u64),
     Media(u64),
-    ForkDeadline(u64),
+    ForkDeadline(u64, u64),
     AnswerDeadline(u64),
 }
 
@@ -269,9 +269,10 @@ impl Phone {
                     self.fault(call, now, fault);
                 }
             }
-            Todo::ForkDeadline(call) => {
-                if self.calls.get(&call).is_some_and(|call| !call.is_over()) {
-                    self.fault(call, now, "the losing answer of a fork was not ended".to_owned());
+            Todo::ForkDeadline(one, other) => {
+                let is_up = |call| self.calls.get(&call).is_some_and(|call| !call.is_over());
+                if is_up(one) && is_up(other) {
+                    self.fault(one, now, "the losing answer of a fork was not ended".to_owned());
                 }
             }
         }

@@ -20,8 +20,6 @@ use crate::base::limits::{SIP_IDENTIFIER_BYTES_MAX, SIP_ROUTE_SET_BYTES_MAX, SIP
 use crate::base::packet::SipPath;
 use crate::wire::sip::{HeaderName, Message, Method, NameAddr, Writer};
 
-/// Max-Forwards of a request that continues no other (RFC 3261 §8.1.1.6).
-pub const HOPS_MAX: u8 = 70;
 /// Bytes of a display name that a dialog keeps; a longer one is left out.
 pub const DISPLAY_BYTES_MAX: usize = 128;
 /// Bytes of `"display" <URI>`.
@@ -95,6 +93,8 @@ pub struct Dialog {
     remote_target: UriText,
     /// Values of the Route headers, in order, joined by commas.
     route_set: Text<SIP_ROUTE_SET_BYTES_MAX>,
+    /// Max-Forwards of the INVITE that asks for the dialog; requests inside it get the same.
+    max_forwards: u8,
     local_cseq: u32,
     remote_cseq: Option<u32>,
     contact: Address,
@@ -133,6 +133,7 @@ impl Dialog {
             remote_target: target(invite).ok_or_else(|| bad("no usable Contact"))?,
             route_set: route::in_order(invite)
                 .ok_or_else(|| bad("too many Record-Route values"))?,
+            max_forwards: 70,
             local_cseq: 0,
             remote_cseq: Some(cseq.number),
             contact: text(contact).ok_or_else(|| bad("Contact too long"))?,
@@ -158,6 +159,7 @@ impl Dialog {
             remote: text(call.remote).ok_or(long)?,
             remote_target: text(call.target).ok_or(long)?,
             route_set: text(call.route_set).ok_or(long)?,
+            max_forwards: 70,
             local_cseq: 0,
             remote_cseq: None,
             contact: text(call.contact).ok_or(long)?,
@@ -283,20 +285,6 @@ impl Dialog {
         sent_by: &str,
         branch: &str,
     ) -> Writer<'b> {
-        self.request_within(buffer, method, cseq, sent_by, branch, HOPS_MAX)
-    }
-
-    /// [`Dialog::request`] with so many hops left: for a request that continues one of another
-    /// dialog, so that a loop through several user agents ends (RFC 7332 §4).
-    pub fn request_within<'b>(
-        &self,
-        buffer: &'b mut [u8],
-        method: Method<'_>,
-        cseq: u32,
-        sent_by: &str,
-        branch: &str,
-        hops: u8,
-    ) -> Writer<'b> {
         let strict = route::strict_first(&self.route_set);
         let uri = strict.map_or(self.remote_target.as_str(), |(uri, _)| uri);
         let mut writer = Writer::request(buffer, method, uri);
@@ -315,7 +303,7 @@ impl Dialog {
             }
             None => {}
         }
-        writer.header_fmt(HeaderName::MaxForwards, format_args!("{hops}"));
+        writer.header_fmt(HeaderName::MaxForwards, format_args!("{}", self.max_forwards));
         tagged(&mut writer, HeaderName::From, &self.local, &self.local_tag);
         tagged(&mut writer, HeaderName::To, &self.remote, &self.remote_tag);
         writer
@@ -332,6 +320,12 @@ impl Dialog {
     /// be. A connection that leads there is used again.
     pub fn next_hop(&self) -> SipPath {
         route::next_hop(&self.route_set, &self.remote_target, self.path, self.translated)
+    }
+
+    /// Requests may take at most so many hops from now on. A back-to-back edge passes on what is
+    /// left of the other leg's, so that a loop through it ends (RFC 3261 §16.3, RFC 7332).
+    pub fn set_max_forwards(&mut self, hops: u8) {
+        self.max_forwards = hops;
     }
 
     /// The peer was heard of at another place, or its connection is another: requests go there.

@@ -27,22 +27,32 @@ pub fn stateless_tag(key: HashKey, request: &Message<'_>) -> Text<STATELESS_TAG_
 /// Answers a request once and forgets it: status line, Vias with `received` and `rport`, From, To
 /// with `tag`, Call-ID, CSeq, what `more` adds, and no body. For 401, 405, 481, 503 and the like,
 /// before anything is known that would be worth a transaction. Goes back to where the request
-/// came from. `false`: not sent.
+/// came from. A response of more than `most` bytes goes without what `more` adds and without a
+/// phrase, and one that is still larger does not go: a stranger on UDP may have made up its address. `false`: not sent.
 pub fn stateless_response(
     request: &Message<'_>,
     path: SipPath,
     status: u16,
     tag: &str,
+    most: usize,
     more: &mut dyn FnMut(&mut Writer<'_>),
     out: &mut dyn Outbox,
 ) -> bool {
     let reason = status::reason(status);
-    out.send(Route::Sip { path, cookie: 0 }, &mut |buffer| {
-        let tag = (status > 100).then_some(tag);
+    let tag = (status > 100).then_some(tag);
+    let mut sent = false;
+    let taken = out.send(Route::Sip { path, cookie: 0 }, &mut |buffer| {
         let mut writer = Writer::response_to(buffer, request, path.peer, status, reason, tag);
         more(&mut writer);
-        writer.finish_empty().unwrap_or(0)
-    })
+        let mut length = writer.finish_empty().unwrap_or(0);
+        if length > most {
+            let mut writer = Writer::response_to(buffer, request, path.peer, status, "", tag);
+            length = writer.finish_empty().unwrap_or(0);
+        }
+        sent = (1..=most).contains(&length);
+        if sent { length } else { 0 }
+    });
+    taken && sent
 }
 
 /// The ACK to a final response other than 2xx (RFC 3261 §17.1.1.3): the INVITE's Request-URI,

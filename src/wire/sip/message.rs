@@ -224,6 +224,12 @@ impl<'a> Message<'a> {
 
 /// Reading a message.
 impl<'a> Message<'a> {
+    /// Bytes of the message, its body included.
+    #[expect(clippy::len_without_is_empty, reason = "a message is never empty")]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The first line.
     pub const fn start(&self) -> Start<'a> {
         self.start

@@ -117,7 +117,7 @@ fn an_answer_without_state_goes_back_to_the_source_with_its_own_tag() {
     let mut more = |writer: &mut crate::wire::sip::Writer<'_>| {
         writer.header(HeaderName::RetryAfter, "5");
     };
-    assert!(stateless_response(&message, from, 503, &tag, &mut more, &mut tape));
+    assert!(stateless_response(&message, from, 503, &tag, usize::MAX, &mut more, &mut tape));
     let (path, cookie, bytes) = tape.sent.pop().expect("sent");
     assert_eq!((path, cookie), (from, 0));
     let answer = parse(&bytes);

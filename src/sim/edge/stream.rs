@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::edge::Outside;
-use super::network::{Connection, Delivery, End};
-use super::scene;
+use super::Outside;
 use crate::base::id::FlowId;
 use crate::base::packet::{SipPath, Transport};
 use crate::base::time::Instant;
+use crate::sim::network::{Connection, Delivery, End};
+use crate::sim::scene;
 use crate::wire::sip::framing::{Framed, Framer};
 
 /// The listener for TCP, as the setup numbers it.

@@ -3,6 +3,7 @@
 
 use crate::base::limits::DATAGRAM_BYTES_MAX;
 use crate::base::packet::{MediaPort, Outbox, Route};
+use crate::base::rng::Rng;
 use crate::link::{ControlLink, ToControl};
 
 /// What a shard did with the outbox, in order.
@@ -14,13 +15,30 @@ pub(super) enum Step {
 }
 
 /// What a shard did in one turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sent {
     pub(super) steps: Vec<Step>,
+    /// Where this is something, now and then a port cannot be had and a datagram has no room.
+    clogged: Option<Rng>,
+}
+
+impl Sent {
+    pub(super) const fn new(clogged: Option<Rng>) -> Self {
+        Self { steps: Vec::new(), clogged }
+    }
+
+    fn refuses(&mut self) -> bool {
+        self.clogged.as_mut().is_some_and(|rng| rng.chance(1, 20))
+    }
 }
 
 impl Outbox for Sent {
     fn send(&mut self, route: Route, write: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        // What a stream has no room for is told by a notice, not here.
+        let on_stream = matches!(route, Route::Sip { path, .. } if path.transport.is_reliable());
+        if !on_stream && !matches!(route, Route::HandOver { .. }) && self.refuses() {
+            return false;
+        }
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         let length = write(&mut buffer);
         if length > 0 {
@@ -31,6 +49,9 @@ impl Outbox for Sent {
     }
 
     fn open(&mut self, port: MediaPort) -> bool {
+        if self.refuses() {
+            return false;
+        }
         self.steps.push(Step::Open(port));
         true
     }
