@@ -73,7 +73,7 @@ fn parse(arguments: &[String]) -> Result<Arguments, String> {
                 let name = words.next().map_or("", String::as_str);
                 let known = Break::ALL.map(|(_, name)| name).join(", ");
                 plan.breaks =
-                    Some(Break::parse(name).ok_or(format!("--break is one of: {known}"))?);
+                    Some(Break::parse(name).ok_or_else(|| format!("--break is one of: {known}"))?);
             }
             other => return Err(format!("{other}: no such argument")),
         }

@@ -60,6 +60,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// A word on its way inside the edge.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few are under way at one time")]
 enum Inner {
     ToShard(usize, ToShard),
     HandOver(usize, SipPath, Vec<u8>),
@@ -199,7 +200,7 @@ impl Edge {
             }
             stream => {
                 for word in self.streams.take(now, stream, outside) {
-                    self.stream_word(now, word, outside);
+                    self.stream_word(now, word);
                 }
             }
         }
@@ -302,7 +303,7 @@ impl Edge {
         }
     }
 
-    fn stream_word(&mut self, now: Instant, word: stream::Word, outside: &mut Outside<'_>) {
+    fn stream_word(&mut self, now: Instant, word: stream::Word) {
         use stream::Word;
         match word {
             Word::Message(path, bytes) => {
@@ -321,7 +322,6 @@ impl Edge {
                 }
             }
         }
-        let _ = outside;
     }
 
     fn inner_word(&mut self, now: Instant, word: Inner, outside: &mut Outside<'_>) {
@@ -424,7 +424,7 @@ impl Edge {
             return;
         }
         if let Some(word) = self.streams.send(now, (shard, cookie), path, &bytes, outside) {
-            self.stream_word(now, word, outside);
+            self.stream_word(now, word);
         }
     }
 

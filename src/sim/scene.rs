@@ -111,7 +111,7 @@ pub fn edge_sip() -> SocketAddr {
 
 /// The edge's media address.
 pub fn edge_media() -> IpAddr {
-    EDGE_MEDIA.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]))
+    EDGE_MEDIA.parse().unwrap_or_else(|_| IpAddr::from([0, 0, 0, 0]))
 }
 
 /// What is provisioned. `calls`: how many own numbers there are; `tcp`: carriers and customers are
@@ -252,5 +252,5 @@ fn name(text_: &str) -> Name {
 }
 
 fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    text.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }

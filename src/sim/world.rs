@@ -333,13 +333,13 @@ impl World {
                 }
             }
             if !edge_host(to) {
-                return self.to_phone(Transport::Udp, (*to, *from), &bytes.clone());
+                return self.hand_to_phone(Transport::Udp, (*to, *from), &bytes.clone());
             }
         } else {
             let Some(to_edge) = self.lines.is_for_edge(&delivery, &self.network) else { return };
             if !to_edge {
                 for (ends, bytes) in self.lines.take(delivery) {
-                    self.to_phone(Transport::Tcp, ends, &bytes);
+                    self.hand_to_phone(Transport::Tcp, ends, &bytes);
                 }
                 return;
             }
@@ -350,7 +350,12 @@ impl World {
         }
     }
 
-    fn to_phone(&mut self, transport: Transport, ends: (SocketAddr, SocketAddr), bytes: &[u8]) {
+    fn hand_to_phone(
+        &mut self,
+        transport: Transport,
+        ends: (SocketAddr, SocketAddr),
+        bytes: &[u8],
+    ) {
         let host = Host::ALL.into_iter().find(|host| host.address().ip() == ends.0.ip());
         let Some(phone) = host.and_then(|host| self.phones.get_mut(&host)) else { return };
         let mut out = Vec::new();

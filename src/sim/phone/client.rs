@@ -198,7 +198,7 @@ impl Phone {
     }
 
     fn acknowledge_again(
-        &mut self,
+        &self,
         number: u64,
         branch: &str,
         message: &SipText,

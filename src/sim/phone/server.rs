@@ -116,7 +116,7 @@ impl Phone {
     /// The response without body: Via, From, To (with our tag, or `tag`), Call-ID and CSeq of the
     /// request.
     pub(super) fn make_response(
-        &mut self,
+        &self,
         number: u64,
         status: u16,
         tag: Option<&str>,
