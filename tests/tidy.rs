@@ -353,6 +353,17 @@ fn replay_is_not_spoilt_by_hash_order() {
 }
 
 #[test]
+fn a_shard_takes_no_lock() {
+    let rooms = ["base", "wire", "sip", "media", "call", "shard"];
+    let locks = ["Mutex", "RwLock", "Condvar", "OnceLock", "LazyLock", "Once", "Barrier"];
+    let findings = find(|file, line| {
+        let on_the_shard = file.room().is_some_and(|room| rooms.contains(&room));
+        on_the_shard && locks.iter().any(|lock| has_word(line, lock))
+    });
+    report(&findings, "a call lives on one shard: what it needs is there, and nothing is locked");
+}
+
+#[test]
 fn the_rules_themselves_can_fail() {
     assert_eq!(imports("use crate::{base::time, net::{a, b}};"), ["base::time", "net"]);
     assert_eq!(imports("let x: crate::sys::Y = crate::base::z();"), ["sys::Y", "base::z"]);

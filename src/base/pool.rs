@@ -88,6 +88,21 @@ impl<T> Pool<T> {
         Some(value)
     }
 
+    /// Ends a value where it lies, without moving it out; its key is dead from now on. Whether
+    /// there was one.
+    pub fn discard(&mut self, key: Key) -> bool {
+        let Some(slot) = self.slots.get_mut(key.slot as usize) else { return false };
+        if slot.generation != key.generation || slot.value.is_none() {
+            return false;
+        }
+        slot.value = None;
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        slot.next_free = self.first_free;
+        self.first_free = key.slot;
+        self.len -= 1;
+        true
+    }
+
     /// The value of a live key.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.slot as usize)?;
@@ -148,6 +163,18 @@ impl<T> Pool<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_discarded_value_is_dropped_and_its_key_is_dead() {
+        let mut pool = Pool::new(1);
+        let shared = std::sync::Arc::new(());
+        let key = pool.insert(std::sync::Arc::clone(&shared)).expect("room");
+        assert!(pool.discard(key) && !pool.discard(key));
+        assert_eq!((std::sync::Arc::strong_count(&shared), pool.len()), (1, 0));
+        assert!(pool.get(key).is_none());
+        let again = pool.insert(shared).expect("the slot is free again");
+        assert_ne!(again, key);
+    }
 
     #[test]
     fn a_stale_key_finds_nothing() {

@@ -28,7 +28,6 @@ impl Shard {
         let ready =
             self.open_media(turn, key, LegLetter::B) && self.open_media(turn, key, LegLetter::A);
         if !ready {
-            self.count_no_ports();
             let note = "no media port is free, or none can be opened";
             return self.give_up(turn, key, Ending::Overloaded, note);
         }

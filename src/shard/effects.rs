@@ -262,11 +262,7 @@ impl Shard {
 
     /// Frees a call and all that is filed under it.
     pub(super) fn forget(&mut self, key: Key) {
-        let Some(mut call) = self.calls.remove(key) else { return };
-        if self.draining && self.calls.is_empty() {
-            // Whatever freed the last call, the next turn says that the shard has drained.
-            self.retry_at = Some(Instant::ZERO);
-        }
+        let Some(call) = self.calls.get_mut(key) else { return };
         for timer in call.timers.iter_mut().filter_map(Option::take) {
             self.wheel.cancel(timer);
         }
@@ -278,6 +274,12 @@ impl Shard {
         }
         debug_assert!(call.a.media.is_none() && call.b.media.is_none());
         debug_assert!(call.usage.is_none() || call.release.is_none());
+        // In place: a call is large, and nothing of it is needed any more.
+        self.calls.discard(key);
+        if self.draining && self.calls.is_empty() {
+            // Whatever freed the last call, the next turn says that the shard has drained.
+            self.retry_at = Some(Instant::ZERO);
+        }
     }
 
     /// Lets a call go because the edge itself cannot go on with it.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::admission::Admitted;
 use super::mark::{Mark, Purpose};
-use super::request::description_of;
 use super::{Shard, Turn};
 use crate::base::bounded::{Text, clipped, text};
 use crate::base::counter::Counter;
@@ -37,7 +36,7 @@ impl Shard {
         }
         let directory = Arc::clone(&self.directory);
         let Some(admitted) = self.admit(turn, path, message, &directory) else { return };
-        let description = match description_of(message) {
+        let description = match self.reachable_description(message, path) {
             Ok(description) => description,
             Err(status) => return self.refuse(turn, path, message, status),
         };

@@ -1,8 +1,9 @@
 //! What a call wants of the media relay: ports for its legs, their bridge, their end.
 
+use super::request::description_of;
 use super::{Shard, Turn};
 use crate::base::bounded::List;
-use crate::base::counter::Counter;
+use crate::base::packet::SipPath;
 use crate::base::pool::Key;
 use crate::base::time::Instant;
 use crate::call::machine::Call;
@@ -12,6 +13,7 @@ use crate::link::cdr::LegLetter;
 use crate::media::leg::Learning;
 use crate::media::ports::MediaAddress;
 use crate::media::relay::Relay;
+use crate::wire::sip::Message;
 
 impl Shard {
     /// Makes sure that a leg has media ports. `false`: none are to be had.
@@ -43,6 +45,19 @@ impl Shard {
         AddressPolicy { signalling_peer: peer, own: &own, own_ports }.check(description).is_ok()
     }
 
+    /// The session description that a request carries, if it carries one. An error is the status
+    /// that refuses it: it cannot be read, or names an address that media may not go to.
+    pub(super) fn reachable_description(
+        &self,
+        message: &Message<'_>,
+        path: SipPath,
+    ) -> Result<Option<Description>, u16> {
+        match description_of(message)? {
+            Some(description) if !self.is_reachable(&description, path.peer.ip()) => Err(488),
+            description => Ok(description),
+        }
+    }
+
     /// Puts the agreement of the two peers into force.
     pub(super) fn bridge(&mut self, now: Instant, key: Key) {
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -67,11 +82,6 @@ impl Shard {
         for letter in [LegLetter::A, LegLetter::B] {
             release(&mut self.relay, turn, call, letter);
         }
-    }
-
-    /// Counts a call that found no media port.
-    pub(super) fn count_no_ports(&self) {
-        self.count(Counter::MediaPortsExhausted);
     }
 }
 

@@ -40,9 +40,11 @@ use crate::sip::auth::{Authenticator, Budget};
 use crate::sip::transaction::{Table, TableLimits};
 use setup::Setup;
 
-/// Server and client transactions that one call may have at once, at most: an INVITE, a request
-/// inside the dialog and a BYE on each leg, and a target that was given up.
-const TRANSACTIONS_PER_CALL: usize = 6;
+/// Server and client transactions for each call that may be up: an INVITE and a BYE on each leg.
+/// They outlive their call by 32 seconds and are long gone where it talks longer, so what counts is
+/// the pace of calls: with all places taken, three for each call suffice while calls last 24
+/// seconds on average. A table that is full is a call refused.
+pub const TRANSACTIONS_PER_CALL: usize = 4;
 /// How long after an agreement the media source of a peer behind NAT may be learnt.
 const LEARNING_WINDOW: Duration = Duration::from_secs(5);
 /// Sources whose wrong passwords are counted at once.

@@ -207,6 +207,10 @@ impl Shard {
         if method == Method::Options {
             return self.options(turn, path, message);
         }
+        let description = match method {
+            Method::Invite | Method::Update => self.reachable_description(message, path),
+            _ => Ok(None),
+        };
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(dialog) = call.leg_mut(letter).dialog.as_mut() else { return };
         if let Err(unfit) = dialog.accept_request(message) {
@@ -229,7 +233,7 @@ impl Shard {
         match method {
             Method::Bye => hang_up::bye(call, turn.now, letter, server, &mut effects),
             Method::Invite | Method::Update => {
-                offer_inside(call, letter, server, method, message, &mut effects);
+                offer_inside(call, letter, server, method, description, &mut effects);
             }
             _ => relay_inside(call, letter, server, &mut effects),
         }
@@ -331,10 +335,10 @@ fn offer_inside(
     letter: LegLetter,
     server: ServerKey,
     method: Method<'_>,
-    message: &Message<'_>,
+    description: Result<Option<Description>, u16>,
     effects: &mut Effects,
 ) {
-    match description_of(message) {
+    match description {
         Err(status) => effects.push(Effect::RespondPlain { server, status }),
         Ok(None) if method == Method::Update => {
             effects.push(Effect::RespondPlain { server, status: 200 });

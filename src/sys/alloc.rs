@@ -16,9 +16,10 @@ use std::cell::Cell;
 thread_local! {
     // Const and without a destructor, so that touching it never allocates.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static RELEASES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, with a count of allocations per thread.
+/// The system's allocator, with a count of allocations and releases per thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CountingAllocator;
 
@@ -44,6 +45,8 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // During thread teardown the counter may be gone; those releases are nobody's.
+        let _ = RELEASES.try_with(|n| n.set(n.get() + 1));
         // SAFETY: the caller keeps `dealloc`'s contract.
         unsafe { System.dealloc(block, layout) }
     }
@@ -53,6 +56,12 @@ unsafe impl GlobalAlloc for CountingAllocator {
 /// [`CountingAllocator`] is not the global allocator.
 pub fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
+}
+
+/// Blocks that the calling thread has freed so far (growths not included). Always zero where
+/// [`CountingAllocator`] is not the global allocator.
+pub fn releases() -> u64 {
+    RELEASES.with(Cell::get)
 }
 
 /// Runs `work` and says how often it allocated on this thread.

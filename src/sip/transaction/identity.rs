@@ -47,8 +47,7 @@ pub(super) fn tag(key: HashKey, tag: Option<&str>) -> u64 {
 }
 
 fn hash<K: Hash>(key: HashKey, value: &K) -> u128 {
-    let half = |number: u8| u128::from(key.hash(&(number, value)));
-    half(0) << 64 | half(1)
+    key.hash128(value)
 }
 
 /// Text that is the same in either case.

@@ -81,9 +81,11 @@ impl ClientKey {
 pub struct TableLimits {
     /// Transactions alive at once, servers and clients together.
     pub transactions: usize,
-    /// Copies of up to 1 KiB: most responses, and requests without a body.
+    /// Copies of up to 512 bytes: heads of requests, and most messages without a body.
+    pub copies_512: usize,
+    /// Copies of up to 1 KiB: most messages with a session description.
     pub copies_1k: usize,
-    /// Copies of up to 2 KiB: most requests and responses with a session description.
+    /// Copies of up to 2 KiB: the rest of them.
     pub copies_2k: usize,
     /// Copies of up to [`SIP_WRITE_BYTES_MAX`].
     pub copies_largest: usize,
@@ -94,15 +96,18 @@ impl TableLimits {
     pub const fn new(transactions: usize) -> Self {
         Self {
             transactions,
-            // A server has the head of its request and its latest answer.
-            copies_1k: transactions * 2,
-            copies_2k: transactions / 2,
-            copies_largest: transactions.div_ceil(16),
+            // A server has the head of its request and its latest answer, a client its request:
+            // two and a half for each, and a copy that finds its size taken gets a larger one.
+            copies_512: transactions * 3 / 2,
+            copies_1k: transactions * 3 / 4,
+            copies_2k: transactions / 4,
+            copies_largest: transactions.div_ceil(32),
         }
     }
 
-    pub(crate) const fn classes(&self) -> [BlockClass; 3] {
+    pub(crate) const fn classes(&self) -> [BlockClass; 4] {
         [
+            BlockClass { bytes: 512, count: self.copies_512 },
             BlockClass { bytes: 1024, count: self.copies_1k },
             BlockClass { bytes: 2048, count: self.copies_2k },
             BlockClass { bytes: SIP_WRITE_BYTES_MAX, count: self.copies_largest },

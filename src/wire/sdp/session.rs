@@ -55,7 +55,15 @@ impl<'a> Session<'a> {
             walk.line(body).map_err(|fault| Fault { at: at + fault.at, what: fault.what })?;
             at += line.len() + 1;
         }
-        walk.end().map_err(|what| Fault { at: bytes.len(), what })
+        let origin = walk.end().map_err(|what| Fault { at: bytes.len(), what })?;
+        // Moved once, because media lines with all their formats are large.
+        Ok(Session {
+            origin,
+            name: walk.name.unwrap_or(""),
+            connection: walk.connection,
+            direction: walk.direction.unwrap_or_default(),
+            media: walk.media,
+        })
     }
 
     /// The first audio line, and its place among the media lines.
@@ -154,19 +162,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Hands what the session says down to the media lines.
-    fn end(self) -> Result<Session<'a>, &'static str> {
-        let Self { origin, name, connection, direction, mut media, .. } = self;
-        let origin = origin.ok_or("no o= line")?;
-        let direction = direction.unwrap_or_default();
-        for line in &mut media {
-            line.connection = line.connection.or(connection);
+    /// Hands what the session says down to the media lines; who made it.
+    fn end(&mut self) -> Result<Origin<'a>, &'static str> {
+        let origin = self.origin.ok_or("no o= line")?;
+        let direction = self.direction.unwrap_or_default();
+        for line in &mut self.media {
+            line.connection = line.connection.or(self.connection);
             line.direction = line.own_direction.unwrap_or(direction);
             if line.is_active() && line.connection.is_none() {
                 return Err("no c= line for a media line");
             }
         }
-        Ok(Session { origin, name: name.unwrap_or(""), connection, direction, media })
+        Ok(origin)
     }
 }
 
