@@ -37,7 +37,7 @@ sim: deps ## Simulated hours of calls under faults: SEED=first SEEDS=how many
 
 interop: deps-test ## Only the tests with real SIP programs
 	$(CARGO) build --release --quiet
-	CARRICK_BIN=$(CURDIR)/target/release/carrick $(CARGO) test --test interop -- --nocapture
+	CARRICK_BIN=$(CURDIR)/target/release/carrick $(CARGO) test --test interop -- --nocapture --test-threads=1
 
 bench: deps ## Benches beside rivals; ratios, not promises
 	$(CARGO) run -p carrick-benches --release --bin parse
