@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::DigestOffer;
 use super::model::{
     Api, Backend, Callbacks, Drain, Edge, Listener, Log, LogFormat, LogLevel, Media, MediaAddress,
     Runtime, Sip,
@@ -204,7 +205,12 @@ fn sip(sink: &mut Sink<'_>, root: &Root<'_>, edge: &Edge, media: &Media) -> Sip 
         let message = "T2 is shorter than T1";
         sink.error("sip.t2_ms", section.place("t2_ms"), message, "expected t1_ms or more", "");
     }
-    Sip { listeners, t1, t2, t4 }
+    let digest = match section.choice(sink, "digest").map(|word| word.value) {
+        Some("sha-256") => DigestOffer::Sha256,
+        Some("md5") => DigestOffer::Md5,
+        _ => DigestOffer::Both,
+    };
+    Sip { listeners, t1, t2, t4, digest }
 }
 
 /// What Via and Contact name.

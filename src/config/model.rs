@@ -69,6 +69,20 @@ pub struct Sip {
     pub t2: Duration,
     /// `t4_ms`: RFC 3261 T4, how long a message stays in the network.
     pub t4: Duration,
+    /// `digest`.
+    pub digest: DigestOffer,
+}
+
+/// Digest algorithms that are offered and taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DigestOffer {
+    /// SHA-256 first, then MD5.
+    #[default]
+    Both,
+    /// SHA-256 only.
+    Sha256,
+    /// MD5 only.
+    Md5,
 }
 
 /// One `sip.listen` entry.

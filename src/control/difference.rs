@@ -163,6 +163,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("sip.t1_ms", old.sip.t1 != new.sip.t1),
         ("sip.t2_ms", old.sip.t2 != new.sip.t2),
         ("sip.t4_ms", old.sip.t4 != new.sip.t4),
+        ("sip.digest", old.sip.digest != new.sip.digest),
         ("media.addresses", old.media.addresses != new.media.addresses),
         ("media.ports", ports(old) != ports(new)),
         ("media.quarantine_s", old.media.quarantine != new.media.quarantine),

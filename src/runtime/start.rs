@@ -22,6 +22,7 @@ use crate::base::rng::Rng;
 use crate::base::time::WallTime;
 use crate::call::machine::Patience;
 use crate::config::{self, Config};
+use crate::crypto::digest::Algorithm;
 use crate::directory::Snapshot;
 use crate::link::Trace;
 use crate::net::stream::{self, ShardEnd, StreamSetup, Streams};
@@ -317,6 +318,11 @@ impl Builder<'_> {
             ports: (first, last),
             all_ports: (config.media.port_first, config.media.port_last),
             quarantine: config.media.quarantine,
+            digest: match config.sip.digest {
+                config::DigestOffer::Both => &[Algorithm::Sha256, Algorithm::Md5],
+                config::DigestOffer::Sha256 => &[Algorithm::Sha256],
+                config::DigestOffer::Md5 => &[Algorithm::Md5],
+            },
             calls_max: calls_max.min(calls_by_ports.max(1) + ENDING_CALLS),
             timers: Timers { t1: config.sip.t1, t2: config.sip.t2, t4: config.sip.t4 },
             patience: self.patience,

@@ -125,7 +125,8 @@ impl Shard {
         };
         let relay = Relay::new(config, rng.fork(), now, Arc::clone(&counters));
         let nonces = setup.calls_max.clamp(1024, NONCES_MAX);
-        let authenticator = Authenticator::new(&mut rng, setup.id, &setup.host, nonces, now);
+        let mut authenticator = Authenticator::new(&mut rng, setup.id, &setup.host, nonces, now);
+        authenticator.set_algorithms(setup.digest);
         Self {
             calls: Pool::new(setup.calls_max),
             dialogs: Index::new(setup.calls_max * 2, hash),

@@ -7,6 +7,7 @@ use crate::base::id::ShardId;
 use crate::base::packet::Transport;
 use crate::base::time::{Duration, WallTime};
 use crate::call::machine::Patience;
+use crate::crypto::digest::Algorithm;
 use crate::sip::timers::Timers;
 
 /// Most SIP listeners of one edge.
@@ -53,6 +54,8 @@ pub struct Setup {
     pub quarantine: Duration,
     /// Calls at one time on this shard.
     pub calls_max: usize,
+    /// Digest algorithms that are offered and taken, strongest first.
+    pub digest: &'static [Algorithm],
     /// SIP timers.
     pub timers: Timers,
     /// Times of a call.

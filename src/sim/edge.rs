@@ -29,6 +29,7 @@ use crate::control::desk::{Desk, DeskConfig, ErrandId, PostOutcome};
 use crate::control::event::Identity;
 use crate::control::store::memory::MemoryLedger;
 use crate::control::store::{Entry, Ledger as _};
+use crate::crypto::digest::Algorithm;
 use crate::directory::Snapshot;
 use crate::directory::usage::Usage;
 use crate::link::{ControlLink, ToShard};
@@ -526,6 +527,7 @@ fn setup(id: u16, shards: u16) -> Setup {
         ports: (first, first + PORTS_PER_SHARD - 1),
         all_ports: (PORT_FIRST, PORT_FIRST + shards * PORTS_PER_SHARD - 1),
         quarantine: Duration::from_secs(2),
+        digest: &[Algorithm::Sha256, Algorithm::Md5],
         calls_max: CALLS_MAX,
         timers: Timers::default(),
         patience: Patience::default(),

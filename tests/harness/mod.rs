@@ -19,6 +19,7 @@ use carrick::base::packet::{Frame, Local, MediaPort, Outbox, Route, SipPath, Tra
 use carrick::base::rng::Rng;
 use carrick::base::time::{Duration, Instant, WallTime};
 use carrick::call::machine::Patience;
+use carrick::crypto::digest::Algorithm;
 use carrick::directory::Snapshot;
 use carrick::link::ask::{Answer, Ask};
 use carrick::link::svaml::{Action, Script};
@@ -321,6 +322,7 @@ pub fn setup(id: u16, shards: u16, calls_max: usize) -> Setup {
         ports: (first, first + ports - 1),
         all_ports: (PORT_FIRST, PORT_FIRST + shards * ports - 1),
         quarantine: Duration::from_millis(100),
+        digest: &[Algorithm::Sha256, Algorithm::Md5],
         calls_max,
         timers: Timers::default(),
         patience: Patience::default(),

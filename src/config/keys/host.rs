@@ -64,6 +64,10 @@ const SIP: &[Key] = &[
         .doc("T2 of RFC 3261 §17: longest pause between retransmissions."),
     Key::integer("t4_ms", 1000, 16_000, "milliseconds", "5000")
         .doc("T4 of RFC 3261 §17: how long a message may stay in the network."),
+    Key::choice("digest", &["both", "sha-256", "md5"], "\"both\"").doc(
+        "Digest algorithms that are offered and taken. `both` offers SHA-256 first; `md5` serves \
+         equipment that gives up when it reads SHA-256.",
+    ),
 ];
 
 const MEDIA: &[Key] = &[

@@ -63,6 +63,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Authenticator {
     realm: Text<SIP_URI_BYTES_MAX>,
+    /// Algorithms offered and taken, in the order of the challenges.
+    algorithms: &'static [Algorithm],
     nonces: Nonces,
     /// What an unknown user is measured against, so that it takes as long as a known one.
     nobody: Ha1,
@@ -84,9 +86,16 @@ impl Authenticator {
             *digit = b"0123456789abcdef"[usize::try_from(rng.below(16)).unwrap_or(0)];
         }
         let nonces = Nonces::new(rng, shard, nonces_max, now);
-        let mut authenticator = Self { realm: Text::new(), nonces, nobody };
+        let algorithms = &[Algorithm::Sha256, Algorithm::Md5];
+        let mut authenticator = Self { realm: Text::new(), algorithms, nonces, nobody };
         authenticator.set_realm(realm);
         authenticator
+    }
+
+    /// Offers and takes these algorithms only, in this order; at first SHA-256, then MD5.
+    pub fn set_algorithms(&mut self, algorithms: &'static [Algorithm]) {
+        assert!(!algorithms.is_empty());
+        self.algorithms = algorithms;
     }
 
     /// Another realm, after a reload.
@@ -104,8 +113,8 @@ impl Authenticator {
         &self.realm
     }
 
-    /// Writes two challenges, the stronger first (RFC 8760 §2.4). Both have the same nonce; a
-    /// client answers one.
+    /// Writes a challenge for each algorithm, the stronger first (RFC 8760 §2.4). All have the same
+    /// nonce; a client answers one.
     pub fn challenge(
         &mut self,
         now: Instant,
@@ -116,7 +125,7 @@ impl Authenticator {
         let nonce = self.nonces.make(now, source);
         let realm = &self.realm;
         let stale = if stale { ", stale=true" } else { "" };
-        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+        for algorithm in self.algorithms {
             let algorithm = algorithm.name();
             writer.header_fmt(
                 HeaderName::WwwAuthenticate,
@@ -181,7 +190,11 @@ impl Authenticator {
             if found.is_some() {
                 return Err("two credentials for one realm");
             }
-            found = Some(Credentials::read(&parameters, request)?);
+            let credentials = Credentials::read(&parameters, request)?;
+            if !self.algorithms.contains(&credentials.algorithm) {
+                return Err("the algorithm was not offered");
+            }
+            found = Some(credentials);
         }
         Ok(found)
     }

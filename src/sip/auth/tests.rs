@@ -382,3 +382,17 @@ fn a_peer_that_asks_forever_is_left_alone() {
     assert!(retries.permit(true));
     assert!(!retries.permit(true));
 }
+
+#[test]
+fn equipment_that_reads_md5_only_is_offered_md5_only() {
+    let mut world = World::new(77);
+    world.authenticator.set_algorithms(&[Algorithm::Md5]);
+    let challenge = world.challenge(false);
+    assert!(challenge.contains("algorithm=MD5"), "{challenge}");
+    assert!(!challenge.contains("SHA-256"), "{challenge}");
+    let answer = world.answer("secret");
+    assert!(matches!(world.verify(&answer), Verdict::Ok { .. }));
+    // An algorithm that was not offered is not taken, whatever it proves.
+    world.authenticator.set_algorithms(&[Algorithm::Sha256]);
+    assert!(matches!(world.verify(&answer), Verdict::Malformed { .. }));
+}

@@ -50,10 +50,13 @@ pub(crate) fn step(bytes: &[u8], at: usize) -> Result<Step, (usize, Why)> {
     Ok(Step::Header(Line { name: (at, name_end), id, value, controls, next: end }))
 }
 
+/// A header's name, where it ends, and where its value begins.
+type Name = (HeaderName, usize, usize);
+
 /// Reads a name that is not known, has white space behind it, or stands near the end of the bytes:
 /// the name, its end, and the colon. `None` where an empty line stands instead.
 #[inline(never)]
-fn loose_name(bytes: &[u8], at: usize) -> Result<Option<(HeaderName, usize, usize)>, (usize, Why)> {
+fn loose_name(bytes: &[u8], at: usize) -> Result<Option<Name>, (usize, Why)> {
     let name_end = skip(bytes, at, TOKEN);
     if name_end == at {
         return match bytes.get(at..) {
