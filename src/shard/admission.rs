@@ -165,15 +165,48 @@ impl Shard {
                 true
             }
         };
+        self.challenge(turn, path, message, stale);
+        None
+    }
+
+    /// Asks for a password. Whoever made up another's address must not have it sent much more than
+    /// it sent itself: a short request of a stranger is asked as briefly as can be. Not to ask at
+    /// all would shut out customers who are known by a password alone.
+    fn challenge(
+        &mut self,
+        turn: &mut Turn<'_>,
+        path: SipPath,
+        message: &Message<'_>,
+        stale: bool,
+    ) {
+        let (now, source) = (turn.now, path.peer.ip());
+        let is_known =
+            path.transport.is_reliable() || !self.directory.access.matches(source).is_empty();
+        let most = if is_known { usize::MAX } else { message.len() };
         let tag = stateless_tag(self.hash_key, message);
         let authenticator = &mut self.authenticator;
-        let challenge = &mut |writer: &mut Writer<'_>| {
-            authenticator.challenge(now, source, stale, writer);
-        };
-        if stateless_response(message, path, 401, &tag, usize::MAX, challenge, turn.out) {
-            self.counters.count(Counter::SipSent);
+        let sent = stateless_response(
+            message,
+            path,
+            401,
+            &tag,
+            most,
+            &mut |writer: &mut Writer<'_>| authenticator.challenge(now, source, stale, writer),
+            turn.out,
+        ) || stateless_response(
+            message,
+            path,
+            401,
+            &tag,
+            usize::MAX,
+            &mut |writer: &mut Writer<'_>| {
+                authenticator.challenge_briefly(now, source, stale, writer);
+            },
+            turn.out,
+        );
+        if sent {
+            self.count(Counter::SipSent);
         }
-        None
     }
 }
 

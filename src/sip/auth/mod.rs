@@ -122,10 +122,34 @@ impl Authenticator {
         stale: bool,
         writer: &mut Writer<'_>,
     ) {
+        self.challenge_with(self.algorithms, now, source, stale, writer);
+    }
+
+    /// The same with one algorithm only, the one that most equipment knows: for a request that is
+    /// too short to be answered with more.
+    pub fn challenge_briefly(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        stale: bool,
+        writer: &mut Writer<'_>,
+    ) {
+        let last = self.algorithms.len() - 1;
+        self.challenge_with(&self.algorithms[last..], now, source, stale, writer);
+    }
+
+    fn challenge_with(
+        &mut self,
+        algorithms: &[Algorithm],
+        now: Instant,
+        source: IpAddr,
+        stale: bool,
+        writer: &mut Writer<'_>,
+    ) {
         let nonce = self.nonces.make(now, source);
         let realm = &self.realm;
         let stale = if stale { ", stale=true" } else { "" };
-        for algorithm in self.algorithms {
+        for algorithm in algorithms {
             let algorithm = algorithm.name();
             writer.header_fmt(
                 HeaderName::WwwAuthenticate,

@@ -28,7 +28,8 @@ pub fn stateless_tag(key: HashKey, request: &Message<'_>) -> Text<STATELESS_TAG_
 /// with `tag`, Call-ID, CSeq, what `more` adds, and no body. For 401, 405, 481, 503 and the like,
 /// before anything is known that would be worth a transaction. Goes back to where the request
 /// came from. A response of more than `most` bytes goes without what `more` adds and without a
-/// phrase, and one that is still larger does not go: a stranger on UDP may have made up its address. `false`: not sent.
+/// phrase (a 401 would ask for nothing then, and stays), and one that is still larger does not go:
+/// a stranger on UDP may have made up its address. `false`: not sent.
 pub fn stateless_response(
     request: &Message<'_>,
     path: SipPath,
@@ -45,7 +46,7 @@ pub fn stateless_response(
         let mut writer = Writer::response_to(buffer, request, path.peer, status, reason, tag);
         more(&mut writer);
         let mut length = writer.finish_empty().unwrap_or(0);
-        if length > most {
+        if length > most && status != 401 {
             let mut writer = Writer::response_to(buffer, request, path.peer, status, "", tag);
             length = writer.finish_empty().unwrap_or(0);
         }
