@@ -10,7 +10,7 @@ use crate::call::policy::{self, Admission, CallerId, CarrierCall, Request, Trunk
 use crate::directory::{AccessEntry, Application, Directory, Inbound, Name, Trunk};
 use crate::link::cdr::Direction;
 use crate::sip::auth::Verdict;
-use crate::sip::transaction::{stateless_response, stateless_tag};
+use crate::sip::transaction::{brief_response, stateless_response, stateless_tag};
 use crate::wire::sip::{HeaderName, Message, NameAddr, Uri, Writer};
 
 /// What admission found out, in the terms of a call.
@@ -193,12 +193,11 @@ impl Shard {
             most,
             &mut |writer: &mut Writer<'_>| authenticator.challenge(now, source, stale, writer),
             turn.out,
-        ) || stateless_response(
+        ) || brief_response(
             message,
             path,
             401,
             &tag,
-            usize::MAX,
             &mut |writer: &mut Writer<'_>| {
                 authenticator.challenge_briefly(now, source, stale, writer);
             },

@@ -150,11 +150,15 @@ impl Authenticator {
         let realm = &self.realm;
         let stale = if stale { ", stale=true" } else { "" };
         for algorithm in algorithms {
-            let algorithm = algorithm.name();
+            // A lone MD5 goes unnamed, as every client since RFC 2617 reads it.
+            let (label, name) = match (algorithms.len(), algorithm) {
+                (1, Algorithm::Md5) => ("", ""),
+                _ => (", algorithm=", algorithm.name()),
+            };
             writer.header_fmt(
                 HeaderName::WwwAuthenticate,
                 format_args!(
-                    "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, \
+                    "Digest realm=\"{realm}\", nonce=\"{nonce}\"{label}{name}, \
                      qop=\"auth\"{stale}"
                 ),
             );

@@ -56,6 +56,22 @@ pub fn stateless_response(
     taken && sent
 }
 
+/// The same in as few bytes as can be, whatever their number: without a phrase.
+pub fn brief_response(
+    request: &Message<'_>,
+    path: SipPath,
+    status: u16,
+    tag: &str,
+    more: &mut dyn FnMut(&mut Writer<'_>),
+    out: &mut dyn Outbox,
+) -> bool {
+    out.send(Route::Sip { path, cookie: 0 }, &mut |buffer| {
+        let mut writer = Writer::response_to(buffer, request, path.peer, status, "", Some(tag));
+        more(&mut writer);
+        writer.finish_empty().unwrap_or(0)
+    })
+}
+
 /// The ACK to a final response other than 2xx (RFC 3261 §17.1.1.3): the INVITE's Request-URI,
 /// only its top Via, its Route, and the response's To.
 pub(super) fn acknowledgement(

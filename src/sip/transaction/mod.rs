@@ -47,7 +47,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use derive::{STATELESS_TAG_BYTES, stateless_response, stateless_tag};
+pub use derive::{STATELESS_TAG_BYTES, brief_response, stateless_response, stateless_tag};
 pub use table::{Table, Write};
 
 use crate::base::blocks::BlockClass;
